@@ -1,0 +1,50 @@
+"""Static and dynamic shapes, and the one resize convention of the models: aligned corners."""
+
+from __future__ import annotations
+
+from typing import List, Sequence, Union
+
+import tensorflow as tf
+
+Size = Union[int, tf.Tensor]
+
+
+def dimensions(tensor: tf.Tensor) -> List[Size]:
+    """Shape of `tensor` as a list: an `int` where it is static, a scalar tensor where it is not."""
+    dynamic = tf.shape(tensor)
+    return [
+        dynamic[axis] if size is None else size for axis, size in enumerate(tensor.shape.as_list())
+    ]
+
+
+def resize_bilinear(features: tf.Tensor, size: Sequence[Size]) -> tf.Tensor:
+    """Bilinear resize with aligned corners: output `i` reads source `i * (in - 1) / (out - 1)`.
+
+    Args:
+      features: float [B, h, w, D].
+      size: new height and width; the result is `features` itself where both already fit.
+
+    Returns:
+      [B, *size, D], in the dtype of `features` (the interpolation itself runs in float32).
+    """
+    if list(features.shape[1:3]) == [s if isinstance(s, int) else None for s in size] and all(
+        isinstance(s, int) for s in size
+    ):
+        return features
+    resized = tf.compat.v1.image.resize_bilinear(features, tf.stack(list(size)), align_corners=True)
+    return tf.cast(resized, features.dtype)
+
+
+def resize_nearest(labels: tf.Tensor, size: Sequence[Size]) -> tf.Tensor:
+    """Nearest resize with aligned corners, for label maps.
+
+    Args:
+      labels: any numeric dtype [B, h, w, D].
+      size: new height and width.
+
+    Returns:
+      [B, *size, D], same dtype.
+    """
+    return tf.compat.v1.image.resize_nearest_neighbor(
+        labels, tf.stack(list(size)), align_corners=True
+    )

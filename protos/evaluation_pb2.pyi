@@ -1,0 +1,20 @@
+from protos import post_processing_pb2 as _post_processing_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class EvaluatorOptions(_message.Message):
+    __slots__ = ("eval_steps", "eval_interval", "continuous_eval_timeout", "num_vis_samples", "post_processing")
+    EVAL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    EVAL_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    CONTINUOUS_EVAL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    NUM_VIS_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    POST_PROCESSING_FIELD_NUMBER: _ClassVar[int]
+    eval_steps: int
+    eval_interval: int
+    continuous_eval_timeout: int
+    num_vis_samples: int
+    post_processing: _post_processing_pb2.PostProcessingOptions
+    def __init__(self, eval_steps: _Optional[int] = ..., eval_interval: _Optional[int] = ..., continuous_eval_timeout: _Optional[int] = ..., num_vis_samples: _Optional[int] = ..., post_processing: _Optional[_Union[_post_processing_pb2.PostProcessingOptions, _Mapping]] = ...) -> None: ...
