@@ -28,7 +28,8 @@ class Sample(NamedTuple):
 
     Attributes:
       image: uint8 [H, W, 3], RGB.
-      panoptic: int32 [H, W], `class * label_divisor + instance`; instance 0 is stuff, void or crowd.
+      panoptic: int32 [H, W], `class * label_divisor + instance`; instance 0 is stuff, void or
+        crowd.
       image_id: int64 scalar, the index of the record in sorted file order.
     """
 

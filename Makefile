@@ -1,0 +1,58 @@
+# make demo | test | test-slow | lint | protos | install | clean
+#
+# PYTHON=... chooses the interpreter (3.9 - 3.13). The default one gets .venv, any other
+# .venv-<version>, so both environments can live side by side.
+
+DEFAULT_PYTHON := $(shell for candidate in python3 python3.11 python3.12 python3.10 python3.9 python3.13; do \
+  $$candidate -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+  && { $$candidate -c 'import sys; print(sys.executable)'; break; }; done)
+PYTHON ?= $(DEFAULT_PYTHON)
+ifeq ($(strip $(PYTHON)),)
+$(error No Python between 3.9 and 3.13 was found; name one with PYTHON=...)
+endif
+
+VERSION_OF = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV := $(if $(filter $(call VERSION_OF,$(DEFAULT_PYTHON)),$(call VERSION_OF,$(PYTHON))),.venv,.venv-$(call VERSION_OF,$(PYTHON)))
+BIN := $(VENV)/bin
+RUN := runs/shapes_demo
+DATA := data/shapes
+
+.PHONY: demo test test-slow lint format protos install print-python clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The generated modules are committed; regenerate them with Python 3.9 - 3.11 after changing a .proto.
+protos: install
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. protos/*.proto
+
+demo: install
+	$(BIN)/kmax build-data shapes --output_dir=$(DATA)
+	$(BIN)/kmax train --config_file=configs/shapes/kmax_demo.textproto --model_dir=$(RUN)
+	$(BIN)/kmax export --config_file=configs/shapes/kmax_demo.textproto --checkpoint=$(RUN) --export_dir=$(RUN)/saved_model
+	$(BIN)/kmax predict --saved_model=$(RUN)/saved_model/1 --output_dir=$(RUN)/predictions $(DATA)/images/val
+
+print-python:
+	@echo $(PYTHON)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

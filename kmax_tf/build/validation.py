@@ -1,0 +1,196 @@
+"""Checks of a config that the schema cannot express: ranges, lengths and contradictions."""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+from protos import data_pb2, experiment_pb2, model_pb2, training_pb2
+
+OUTPUT_STRIDE = 32
+
+
+def validate(config: experiment_pb2.ExperimentOptions) -> None:
+    """Raises ValueError naming the field, the value and what is accepted, for the first fault."""
+    if not config.experiment_name:
+        raise ValueError("`experiment_name` must not be empty: it names the run folder.")
+    if not config.train_dataset_options.dataset_info:
+        raise ValueError(
+            "`train_dataset_options.dataset_info` must name the classes: a built-in data set or "
+            "the path of a JSON file."
+        )
+    _validate_model(config.model_options)
+    _validate_dataset(config.train_dataset_options, "train_dataset_options")
+    if config.HasField("eval_dataset_options"):
+        _validate_dataset(config.eval_dataset_options, "eval_dataset_options")
+    _validate_trainer(config.trainer_options)
+    _validate_losses(config)
+    _validate_evaluator(config)
+
+
+def _validate_model(options: model_pb2.ModelOptions) -> None:
+    for part in ("pixel_encoder", "pixel_decoder", "transformer_decoder"):
+        if options.WhichOneof(part) is None:
+            known = ", ".join(f.name for f in options.DESCRIPTOR.oneofs_by_name[part].fields)
+            raise ValueError(f"`model_options` must choose a {part}: one of {known}.")
+    resnet = options.resnet
+    for name in ("depths", "widths"):
+        _length(getattr(resnet, name), (0, 4), f"model_options.resnet.{name}")
+        _positive(getattr(resnet, name), f"model_options.resnet.{name}")
+    _probability(resnet.drop_path_keep_prob, "model_options.resnet.drop_path_keep_prob")
+    stages = options.kmax_pixel_decoder.stages
+    _length(stages, (4, 5), "model_options.kmax_pixel_decoder.stages")
+    for index, stage in enumerate(stages):
+        path = f"model_options.kmax_pixel_decoder.stages.{index}"
+        _positive([stage.width], f"{path}.width")
+        _positive([stage.num_blocks], f"{path}.num_blocks")
+    _validate_transformer(options.kmax_transformer_decoder)
+    if options.HasField("semantic_head") and options.semantic_head.HasField("decoder"):
+        decoder = options.semantic_head.decoder
+        _length(decoder.atrous_rates, (3,), "model_options.semantic_head.decoder.atrous_rates")
+        for low_level in decoder.auxiliary_low_level:
+            if low_level.feature_key not in ("res2", "res3", "res4"):
+                raise ValueError(
+                    "`model_options.semantic_head.decoder.auxiliary_low_level.feature_key` accepts "
+                    f"res2, res3, res4; received {low_level.feature_key!r}."
+                )
+
+
+def _validate_transformer(options: model_pb2.KMaxTransformerDecoderOptions) -> None:
+    path = "model_options.kmax_transformer_decoder"
+    _length(options.num_layers, (3,), f"{path}.num_layers")
+    _positive([options.num_mask_slots], f"{path}.num_mask_slots")
+    _probability(options.drop_path_keep_prob, f"{path}.drop_path_keep_prob")
+    for name in ("width", "key_width"):
+        if getattr(options, name) % options.num_heads:
+            raise ValueError(
+                f"`{path}.{name}` must be a multiple of `num_heads` ({options.num_heads}); "
+                f"received {getattr(options, name)}."
+            )
+
+
+def _validate_dataset(options: data_pb2.DatasetOptions, path: str) -> None:
+    if options.batch_size < 1:
+        raise ValueError(f"`{path}.batch_size` must be at least 1; received {options.batch_size}.")
+    _length(options.crop_size, (2,), f"{path}.crop_size")
+    for size in options.crop_size:
+        if size < OUTPUT_STRIDE + 1 or (size - 1) % OUTPUT_STRIDE:
+            near = max(1, round((size - 1) / OUTPUT_STRIDE)) * OUTPUT_STRIDE + 1
+            raise ValueError(
+                f"`{path}.crop_size` must be k * {OUTPUT_STRIDE} + 1, for example {near}; received "
+                f"{','.join(map(str, options.crop_size))}."
+            )
+    for name in ("min_resize_value", "max_resize_value"):
+        _length(getattr(options, name), (0, 1, 2), f"{path}.{name}")
+    limits = list(options.max_resize_value)
+    for limit, crop in zip(limits * 2 if len(limits) == 1 else limits, options.crop_size):
+        if limit > crop:
+            raise ValueError(
+                f"`{path}.max_resize_value` must not exceed `crop_size` ({crop}); received {limit}."
+            )
+    if options.max_thing_id < 1:
+        raise ValueError(
+            f"`{path}.max_thing_id` must be at least 1; received {options.max_thing_id}."
+        )
+    augmentations = options.augmentations
+    if not 0 < augmentations.min_scale_factor <= augmentations.max_scale_factor:
+        raise ValueError(
+            f"`{path}.augmentations` needs 0 < min_scale_factor <= max_scale_factor; received "
+            f"{augmentations.min_scale_factor:g} and {augmentations.max_scale_factor:g}."
+        )
+    if augmentations.scale_factor_step_size < 0:
+        raise ValueError(
+            f"`{path}.augmentations.scale_factor_step_size` must not be negative; received "
+            f"{augmentations.scale_factor_step_size:g}."
+        )
+
+
+def _validate_trainer(options: training_pb2.TrainerOptions) -> None:
+    for name in ("num_checkpoints_to_keep", "save_checkpoints_steps", "steps_per_loop"):
+        _positive([getattr(options, name)], f"trainer_options.{name}")
+    for name in ("save_summaries_steps", "save_checkpoints_steps"):
+        if getattr(options, name) % options.steps_per_loop:
+            raise ValueError(
+                f"`trainer_options.{name}` must be a multiple of `steps_per_loop` "
+                f"({options.steps_per_loop}); received {getattr(options, name)}."
+            )
+    solver = options.solver_options
+    path = "trainer_options.solver_options"
+    _positive([solver.training_number_of_steps], f"{path}.training_number_of_steps")
+    for name in ("base_learning_rate", "batchnorm_epsilon", "clip_gradient_norm"):
+        value = getattr(solver, name)
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"`{path}.{name}` must be positive; received {value:g}.")
+    for name in ("warmup_steps", "adamw_weight_decay", "backbone_learning_rate_multiplier"):
+        if getattr(solver, name) < 0:
+            raise ValueError(
+                f"`{path}.{name}` must not be negative; received {getattr(solver, name):g}."
+            )
+    if not 0 <= solver.batchnorm_momentum < 1:
+        raise ValueError(
+            f"`{path}.batchnorm_momentum` must lie in [0, 1); received "
+            f"{solver.batchnorm_momentum:g}."
+        )
+
+
+def _validate_losses(config: experiment_pb2.ExperimentOptions) -> None:
+    losses = config.trainer_options.loss_options
+    if losses.WhichOneof("criterion") is None:
+        known = ", ".join(f.name for f in losses.DESCRIPTOR.fields)
+        raise ValueError(f"`trainer_options.loss_options` must choose a criterion: one of {known}.")
+    path = "trainer_options.loss_options.kmax"
+    for field, term in losses.kmax.ListFields():
+        if term.weight < 0:
+            raise ValueError(
+                f"`{path}.{field.name}.weight` must not be negative; received {term.weight:g}."
+            )
+        fraction = getattr(term, "top_k_percent", 1.0)
+        if not 0 <= fraction <= 1:
+            raise ValueError(
+                f"`{path}.{field.name}.top_k_percent` is a fraction in [0, 1]; received "
+                f"{fraction:g}."
+            )
+    has_head = config.model_options.HasField("semantic_head")
+    if losses.kmax.HasField("semantic_loss") and losses.kmax.semantic_loss.weight and not has_head:
+        raise ValueError(
+            f"`{path}.semantic_loss` needs `model_options.semantic_head`, which is absent."
+        )
+
+
+def _validate_evaluator(config: experiment_pb2.ExperimentOptions) -> None:
+    options = config.evaluator_options
+    _positive([options.eval_interval], "evaluator_options.eval_interval")
+    post_processing = options.post_processing
+    path = "evaluator_options.post_processing"
+    if post_processing.WhichOneof("method") is None:
+        known = [f.name for f in post_processing.DESCRIPTOR.oneofs_by_name["method"].fields]
+        raise ValueError(f"`{path}` must choose a method: one of {', '.join(known)}.")
+    thresholds = [(post_processing, "pixel_confidence_threshold")]
+    mask_wise = post_processing.mask_wise
+    thresholds += [
+        (mask_wise, "transformer_class_confidence_threshold_thing"),
+        (mask_wise, "transformer_class_confidence_threshold_stuff"),
+        (mask_wise, "overlapping_threshold"),
+        (post_processing.pixel_wise, "transformer_class_confidence_threshold"),
+    ]
+    for message, name in thresholds:
+        value = getattr(message, name)
+        if not 0 <= value <= 1:
+            raise ValueError(f"`{path}`: {name} must lie in [0, 1]; received {value:g}.")
+
+
+def _length(values: Sequence, accepted: Sequence[int], path: str) -> None:
+    if len(values) not in accepted:
+        numbers = " or ".join(map(str, accepted))
+        raise ValueError(f"`{path}` needs {numbers} values; received {len(values)}.")
+
+
+def _positive(values: Sequence[float], path: str) -> None:
+    for value in values:
+        if value <= 0:
+            raise ValueError(f"`{path}` must be positive; received {value:g}.")
+
+
+def _probability(value: float, path: str) -> None:
+    if not 0 < value <= 1:
+        raise ValueError(f"`{path}` must lie in (0, 1]; received {value:g}.")
