@@ -45,7 +45,6 @@ def test_keras_3_is_refused_with_one_sentence():
     assert "kmax_tf needs Keras 2" in finished.stderr
 
 
-@pytest.mark.slow
 def test_the_environment_imports_without_warning_or_traceback():
     addons = "import warnings\nwith warnings.catch_warnings():\n"
     addons += "    warnings.simplefilter('ignore')\n    import tensorflow_addons\n"
