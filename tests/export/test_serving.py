@@ -1,0 +1,80 @@
+"""The serving functions: both inputs, batches of mixed sizes, broken images, a saved graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kmax_tf.export.serving import ServingModule, decode_image
+from kmax_tf.results.restore import restore_map
+from tests.export.toy import SIZE, ToyNetwork, prepare, toy_image
+
+
+@pytest.fixture(scope="module")
+def module() -> ServingModule:
+    network = ToyNetwork()
+    return ServingModule(network, variables=[network.thresholds], prepare=prepare, input_size=SIZE)
+
+
+def png(image: np.ndarray) -> bytes:
+    return tf.io.encode_png(image).numpy()
+
+
+def test_bytes_of_mixed_sizes_in_one_batch(module):
+    images = [toy_image(20, 31), toy_image(33, 65, 1), toy_image(9, 50, 2)]
+    outputs = module.from_bytes(tf.constant([png(image) for image in images]))
+    assert {name: list(value.shape) for name, value in outputs.items()} == {
+        "panoptic": [3, *SIZE],
+        "semantic": [3, *SIZE],
+        "segment_id": [3, 3],
+        "segment_class": [3, 3],
+        "segment_score": [3, 3],
+        "valid_size": [3, 2],
+        "image_size": [3, 2],
+    }
+    np.testing.assert_array_equal(outputs["image_size"], [i.shape[:2] for i in images])
+    for index, image in enumerate(images):
+        height, width = image.shape[:2]
+        expected = 1 + (image[..., 0] > 85) + (image[..., 0] > 170)
+        np.testing.assert_array_equal(outputs["semantic"][index, :height, :width], expected)
+
+
+def test_tensor_maps_come_back_at_the_size_of_the_image(module):
+    images = np.stack([toy_image(40, 30, seed) for seed in range(2)])
+    outputs = module.from_tensor(images)
+    assert outputs["panoptic"].shape == (2, 40, 30)
+    assert outputs["panoptic"].dtype == tf.int32
+    np.testing.assert_array_equal(outputs["valid_size"], [[33, 30]] * 2)
+    np.testing.assert_array_equal(outputs["image_size"], [[40, 30]] * 2)
+    small = module.from_bytes(tf.constant([png(image) for image in images]))
+    for index in range(2):
+        expected = restore_map(small["panoptic"][index].numpy(), (33, 30), (40, 30))
+        np.testing.assert_array_equal(outputs["panoptic"][index], expected)
+
+
+def test_signatures_have_no_fixed_batch_size(module):
+    for function in module.signatures().values():
+        for tensor in [*function.inputs[:1], *function.outputs]:
+            assert tensor.shape[0] is None
+        stateful = {op.type for op in function.graph.get_operations()}
+        assert not stateful & {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
+
+
+def test_jpeg_png_and_gray_images_decode():
+    image = toy_image(16, 24)
+    np.testing.assert_array_equal(decode_image(tf.constant(png(image))), image)
+    gray = decode_image(tf.constant(png(image[..., :1])))
+    np.testing.assert_array_equal(gray, image)
+    jpeg = decode_image(tf.io.encode_jpeg(image, quality=100))
+    assert np.abs(jpeg.numpy().astype(int) - image).max() < 8
+
+
+@pytest.mark.parametrize("broken", [b"", b"hello", b"GIF89a and more", png(toy_image(9, 9))[:60]])
+def test_a_broken_image_fails_the_request(module, broken):
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        module.from_bytes(tf.constant([png(toy_image(8, 8)), broken]))
+    message = str(caught.value)
+    assert "PNG" in message
+    if not broken.startswith(b"\x89PNG"):
+        assert "`image_bytes` must hold JPEG or PNG files" in message
