@@ -1,0 +1,205 @@
+"""Evaluation of a stream of predictions: back to the size of the image file, then all metrics."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+import numpy as np
+
+from evaluation.mean_iou import MeanIoU
+from evaluation.panoptic_quality import PanopticQuality, measure_overlaps
+from evaluation.panoptic_quality_in_graph import PanopticQualityInGraph
+from kmax_tf import labels
+from kmax_tf.structures import DatasetInfo, PanopticPrediction
+
+
+def nearest_indices(size_in: int, size_out: int) -> np.ndarray:
+    """int64 [size_out]: the source row of each row, nearest neighbour with aligned corners."""
+    steps = (size_in - 1, size_out - 1) if size_out > 1 else (size_in, size_out)
+    scale = np.float32(steps[0]) / np.float32(steps[1])
+    source = np.floor(np.arange(size_out, dtype=np.float32) * scale + np.float32(0.5))
+    return np.minimum(source.astype(np.int64), size_in - 1)
+
+
+def restore_map(
+    prediction: np.ndarray, valid_size: Sequence[int], original_size: Sequence[int]
+) -> np.ndarray:
+    """Cuts the padding off a predicted map and brings it to the size of the image file.
+
+    Args:
+      prediction: any dtype [H, W], map at the size of the network's input.
+      valid_size: (height, width) of the image inside it.
+      original_size: (height, width) of the image file.
+
+    Returns:
+      [*original_size], same dtype; nearest neighbour with aligned corners.
+    """
+    rows = nearest_indices(int(valid_size[0]), int(original_size[0]))
+    columns = nearest_indices(int(valid_size[1]), int(original_size[1]))
+    return prediction[rows[:, np.newaxis], columns]
+
+
+class Evaluator:
+    """Collects all metrics over batches; memory does not grow with the number of images.
+
+    Args:
+      info: classes of the data set.
+      crowd_as_void: whether the official PQ counts crowd regions as void.
+    """
+
+    def __init__(self, info: DatasetInfo, *, crowd_as_void: bool = False) -> None:
+        self.info = info
+        self.panoptic_quality = PanopticQuality(info, crowd_as_void=crowd_as_void)
+        self.in_graph = PanopticQualityInGraph(info)
+        self.mean_iou = MeanIoU(info)
+        self.num_images = 0
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        self.panoptic_quality.reset()
+        self.in_graph.reset()
+        self.mean_iou.reset()
+        self.num_images = 0
+
+    def merge(self, other: Evaluator) -> None:
+        """Adds the images that `other` has seen."""
+        self.panoptic_quality.merge(other.panoptic_quality)
+        self.in_graph.merge(other.in_graph)
+        self.mean_iou.merge(other.mean_iou)
+        self.num_images += other.num_images
+
+    def update(
+        self,
+        eval_targets: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        prediction: PanopticPrediction,
+    ) -> None:
+        """Adds a batch; everything may be tensors or arrays.
+
+        Args:
+          eval_targets: `EvalTargets`; read are original_panoptic int32 [B, H', W'] and
+            original_size int32 [B, 2].
+          targets: `Targets`; read is valid_size int32 [B, 2].
+          prediction: read are the maps panoptic and semantic, int32 [B, H, W].
+        """
+        original_sizes = np.asarray(eval_targets["original_size"])
+        truths = np.asarray(eval_targets["original_panoptic"])
+        valid_sizes = np.asarray(targets["valid_size"])
+        panoptic, semantic = np.asarray(prediction.panoptic), np.asarray(prediction.semantic)
+        for index, (height, width) in enumerate(original_sizes):
+            size = (int(height), int(width))
+            self.update_image(
+                truths[index, : size[0], : size[1]],
+                panoptic=restore_map(panoptic[index], valid_sizes[index], size),
+                semantic=restore_map(semantic[index], valid_sizes[index], size),
+            )
+
+    def update_image(
+        self,
+        ground_truth: np.ndarray,
+        *,
+        panoptic: np.ndarray,
+        semantic: Optional[np.ndarray] = None,
+    ) -> None:
+        """Adds one image at the size of its file.
+
+        Args:
+          ground_truth: int32 [H, W], panoptic ids.
+          panoptic: int32 [H, W], predicted panoptic ids.
+          semantic: int32 [H, W], predicted class ids; None = those of `panoptic`.
+        """
+        divisor = self.info.label_divisor
+        overlaps = measure_overlaps(ground_truth, panoptic, void=self.info.void_panoptic)
+        self.panoptic_quality.update_overlaps(overlaps)
+        self.in_graph.update_overlaps(overlaps)
+        if semantic is None:
+            semantic = labels.class_of(panoptic, divisor)
+        self.mean_iou.update(labels.class_of(ground_truth, divisor), semantic)
+        self.num_images += 1
+
+    def result(self) -> Dict[str, Any]:
+        """All metrics in percent.
+
+        Returns:
+          `pq`, `sq`, `rq`, each also with `_things`, `_stuff` and `_in_graph`; `miou`; `per_class`,
+          a list of rows (`class_id`, `name`, `is_thing`, `pq`, `sq`, `rq`, `iou`, `tp`, `fp`,
+          `fn`). A metric whose classes occurred neither in ground truth nor in prediction has no
+          key; in a row of `per_class` it is None.
+        """
+        metrics: Dict[str, Any] = {}
+        metrics.update(self.panoptic_quality.result())
+        metrics.update(self.in_graph.result())
+        metrics.update(self.mean_iou.result())
+        metrics["per_class"] = [
+            {**row, "iou": iou}
+            for row, iou in zip(self.panoptic_quality.per_class(), self.mean_iou.per_class())
+        ]
+        return metrics
+
+    def table(self) -> str:
+        """The metrics as a table for a terminal: a row per class, then the means."""
+        result = self.result()
+        title = "official, crowd counted as void" if self.panoptic_quality.crowd_as_void else ""
+        return format_table(result, self.num_images, note=title)
+
+
+_COLUMNS = ("pq", "sq", "rq", "iou", "tp", "fp", "fn")
+
+
+def format_table(result: Mapping[str, Any], num_images: int, *, note: str = "") -> str:
+    """Lays out the result of `Evaluator.result` for a terminal.
+
+    Args:
+      result: metrics in percent and `per_class`.
+      num_images: how many images they come from.
+      note: said in brackets after the row of the official PQ.
+
+    Returns:
+      Lines of equal columns, without a trailing line break.
+    """
+    rows: List[Sequence[str]] = [("class", "kind", "PQ", "SQ", "RQ", "IoU", "TP", "FP", "FN")]
+    for row in result["per_class"]:
+        kind = "thing" if row["is_thing"] else "stuff"
+        if row["pq"] is None and row["iou"] is None:
+            rows.append((row["name"], kind, "no ground truth"))
+        else:
+            rows.append((row["name"], kind, *(_cell(row[column]) for column in _COLUMNS)))
+    classes = len(rows)
+    for name, suffix in (("All", ""), ("Things", "_things"), ("Stuff", "_stuff")):
+        rows.append(_mean_row(name, result, suffix))
+    rows.append(_mean_row("All, in-graph variant", result, "_in_graph"))
+
+    complete = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(len(row[i]) for row in complete) for i in range(len(rows[0]))]
+    widths[0] = max(len(row[0]) for row in rows)
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    lines = [_line(row, widths) for row in rows]
+    lines = [lines[0], rule, *lines[1:classes], rule, *lines[classes:]]
+    if note:
+        lines.append(f"PQ of the rows above the in-graph variant: {note}.")
+    lines.append(f"{num_images} image{'' if num_images == 1 else 's'}, values in percent.")
+    return "\n".join(lines)
+
+
+def _mean_row(name: str, result: Mapping[str, Any], suffix: str) -> Sequence[str]:
+    """One row of means; `IoU` is only a mean over all classes."""
+    if f"pq{suffix}" not in result:
+        return (name, "", "no ground truth")
+    values = [result[f"{metric}{suffix}"] for metric in ("pq", "sq", "rq")]
+    iou = result.get("miou") if not suffix else ""
+    return (name, "", *(_cell(value) for value in (*values, iou)), "", "", "")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    """Names to the left, numbers to the right; a short row ends with free text."""
+    cells = [row[0].ljust(widths[0]), row[1].ljust(widths[1])]
+    if len(row) == 3:
+        return "  ".join([*cells, row[2]])
+    cells += [cell.rjust(width) for cell, width in zip(row[2:], widths[2:])]
+    return "  ".join(cells).rstrip()

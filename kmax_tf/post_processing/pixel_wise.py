@@ -1,0 +1,119 @@
+"""Pixel-wise post-processing (MaX-DeepLab): each pixel takes its best confident slot."""
+
+from __future__ import annotations
+
+from typing import Sequence, Tuple
+
+import tensorflow as tf
+
+from kmax_tf.post_processing.merge import count_pixels, merge_slots, paint
+from kmax_tf.post_processing.scores import class_scores
+from kmax_tf.post_processing.semantic import semantic_map
+from kmax_tf.post_processing.upsample import reduce_upsampled
+from kmax_tf.shapes import Size
+from kmax_tf.structures import DatasetInfo, MaskPrediction, PanopticPrediction
+
+# As in the reference implementation: far below any logit, yet finite.
+_IGNORED_LOGIT = -99999.0
+
+
+class PixelWisePostProcessor:
+    """Turns mask and class logits into a panoptic map, pixel by pixel.
+
+    A slot takes part when its class confidence reaches `class_threshold`. A pixel is confident when
+    its overall winner takes part and holds more than `pixel_threshold` of the probability among the
+    slots that take part. The instance number of a thing is its slot + 1.
+
+    Args:
+      info: classes of the data set.
+      class_threshold: smallest class confidence of a slot.
+      pixel_threshold: a pixel counts above this probability.
+      thing_area_limit: things with fewer pixels become void.
+      stuff_area_limit: stuff classes with fewer pixels become void.
+    """
+
+    def __init__(
+        self,
+        info: DatasetInfo,
+        *,
+        class_threshold: float,
+        pixel_threshold: float,
+        thing_area_limit: int,
+        stuff_area_limit: int,
+    ) -> None:
+        self.info = info
+        self.class_threshold = class_threshold
+        self.pixel_threshold = pixel_threshold
+        self.thing_area_limit = thing_area_limit
+        self.stuff_area_limit = stuff_area_limit
+
+    def __call__(self, prediction: MaskPrediction, size: Sequence[Size]) -> PanopticPrediction:
+        """Post-processes a batch.
+
+        Args:
+          prediction: class_logits float [B, Q, C+1] and mask_logits float [B, h, w, Q].
+          size: (H, W) of the network's input.
+
+        Returns:
+          The `PanopticPrediction` with maps [B, H, W].
+        """
+        classes = class_scores(prediction.class_logits)
+        takes_part = classes.confidence >= self.class_threshold
+        best_slot, slot, score, confident = reduce_upsampled(
+            tf.cast(prediction.mask_logits, tf.float32),
+            per_slot=takes_part,
+            size=size,
+            function=self._winners,
+            dtypes=(tf.int32, tf.int32, tf.float32, tf.bool),
+        )
+        num_slots = prediction.class_logits.shape[1]
+        any_slot = tf.reduce_any(takes_part, axis=1)[:, tf.newaxis, tf.newaxis]
+        slot = tf.where(any_slot, slot, num_slots)
+        assigned = tf.where(tf.logical_and(any_slot, confident), slot, num_slots)
+        mask_id = tf.broadcast_to(tf.range(1, num_slots + 1), tf.shape(classes.channel))
+        segments = merge_slots(
+            area=count_pixels(assigned, num_slots + 1)[:, :-1],
+            channel=classes.channel,
+            mask_id=mask_id,
+            score=classes.confidence,
+            channel_ids=self.info.channel_ids,
+            num_things=len(self.info.thing_ids),
+            label_divisor=self.info.label_divisor,
+            void_panoptic=self.info.void_panoptic,
+            thing_area_limit=self.thing_area_limit,
+            stuff_area_limit=self.stuff_area_limit,
+        )
+        return PanopticPrediction(
+            panoptic=paint(assigned, segments.pixel_value, self.info.void_panoptic),
+            semantic=semantic_map(best_slot, classes.channel, self.info.channel_ids),
+            mask_id=paint(slot, mask_id, 1),
+            instance_score=tf.where(any_slot, score, 0.0),
+            semantic_score=paint(slot, classes.confidence, 0.0),
+            segment_class=segments.segment_class,
+            segment_id=segments.segment_id,
+            segment_score=segments.segment_score,
+        )
+
+    def _winners(self, logits: tf.Tensor, takes_part: tf.Tensor) -> Tuple[tf.Tensor, ...]:
+        """Best slot, best slot that takes part, its probability, and whether the pixel counts.
+
+        Args:
+          logits: float32 [b, rows, W, Q].
+          takes_part: bool [b, Q].
+
+        Returns:
+          int32, int32, float32 and bool [b, rows, W].
+        """
+        kept = tf.where(takes_part[:, tf.newaxis, tf.newaxis], logits, _IGNORED_LOGIT)
+        largest = tf.reduce_max(kept, axis=-1)
+        total = tf.reduce_sum(tf.exp(kept - largest[..., tf.newaxis]), axis=-1)
+        probability = 1.0 / total
+        confident = tf.logical_and(
+            probability > self.pixel_threshold, tf.equal(largest, tf.reduce_max(logits, axis=-1))
+        )
+        return (
+            tf.argmax(logits, axis=-1, output_type=tf.int32),
+            tf.argmax(kept, axis=-1, output_type=tf.int32),
+            probability,
+            confident,
+        )
