@@ -1,0 +1,23 @@
+"""Two logical processors, so that mirrored training can be tested without a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import tensorflow as tf
+
+# Where TensorFlow has started already, the tests that need two devices skip themselves.
+with contextlib.suppress(RuntimeError):
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+
+@pytest.fixture
+def mirrored_strategy() -> tf.distribute.Strategy:
+    """Mirrored over two logical processors."""
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    if len(devices) < 2:
+        pytest.skip("needs two logical devices, which must be set before TensorFlow starts")
+    return tf.distribute.MirroredStrategy(devices[:2])
