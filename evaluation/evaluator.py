@@ -10,33 +10,8 @@ from evaluation.mean_iou import MeanIoU
 from evaluation.panoptic_quality import PanopticQuality, measure_overlaps
 from evaluation.panoptic_quality_in_graph import PanopticQualityInGraph
 from kmax_tf import labels
+from kmax_tf.results.restore import restore_map
 from kmax_tf.structures import DatasetInfo, PanopticPrediction
-
-
-def nearest_indices(size_in: int, size_out: int) -> np.ndarray:
-    """int64 [size_out]: the source row of each row, nearest neighbour with aligned corners."""
-    steps = (size_in - 1, size_out - 1) if size_out > 1 else (size_in, size_out)
-    scale = np.float32(steps[0]) / np.float32(steps[1])
-    source = np.floor(np.arange(size_out, dtype=np.float32) * scale + np.float32(0.5))
-    return np.minimum(source.astype(np.int64), size_in - 1)
-
-
-def restore_map(
-    prediction: np.ndarray, valid_size: Sequence[int], original_size: Sequence[int]
-) -> np.ndarray:
-    """Cuts the padding off a predicted map and brings it to the size of the image file.
-
-    Args:
-      prediction: any dtype [H, W], map at the size of the network's input.
-      valid_size: (height, width) of the image inside it.
-      original_size: (height, width) of the image file.
-
-    Returns:
-      [*original_size], same dtype; nearest neighbour with aligned corners.
-    """
-    rows = nearest_indices(int(valid_size[0]), int(original_size[0]))
-    columns = nearest_indices(int(valid_size[1]), int(original_size[1]))
-    return prediction[rows[:, np.newaxis], columns]
 
 
 class Evaluator:

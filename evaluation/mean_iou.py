@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class MeanIoU:
         values, occurs = self._iou()
         return {"miou": 100.0 * float(values[occurs].mean())} if occurs.any() else {}
 
-    def _iou(self) -> tuple[np.ndarray, np.ndarray]:
+    def _iou(self) -> Tuple[np.ndarray, np.ndarray]:
         hits = np.diagonal(self._counts).astype(np.float64)
         union = self._counts.sum(axis=1) + self._counts[:, :-1].sum(axis=0) - hits
         return hits / np.maximum(union, 1), union > 0
