@@ -1,0 +1,168 @@
+"""`ModelOptions` -> model; the only reader of `protos/model.proto`."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, List, Optional
+
+import tensorflow as tf
+
+from kmax_tf.heads.mask_prediction import MaskHead, MaskHeadSettings
+from kmax_tf.heads.semantic import SemanticDecoderSettings, SemanticHead
+from kmax_tf.layers.norm import NormSettings
+from kmax_tf.models.mask_segmenter import MaskSegmenter
+from kmax_tf.pixel_decoders.base import PixelDecoder
+from kmax_tf.pixel_decoders.kmax import KMaxPixelDecoder, StageSettings
+from kmax_tf.pixel_encoders.base import PixelEncoder
+from kmax_tf.pixel_encoders.resnet import ResNet
+from kmax_tf.pixel_encoders.variants import RESNET_SIZES
+from kmax_tf.structures import DatasetInfo
+from kmax_tf.transformer_decoders.base import TransformerDecoder
+from kmax_tf.transformer_decoders.kmax import KMaxTransformerDecoder
+from kmax_tf.transformer_decoders.kmax_block import KMaxBlockSettings
+from protos import experiment_pb2, model_pb2, training_pb2
+
+ASPP_DROPOUT = 0.1
+"""Dropout after the atrous pyramid; the same in every published model."""
+
+_BUILD_SIZE = 33
+"""Height and width of the image that creates the variables; their shapes do not depend on it."""
+
+
+def build_model(config: experiment_pb2.ExperimentOptions) -> MaskSegmenter:
+    """Builds the model of a config, with its variables.
+
+    Args:
+      config: checked (`load_config`). The classes are those of `train_dataset_options`.
+
+    Returns:
+      A Keras model: `model(images, training=False) -> ModelOutput`.
+
+    Raises:
+      ValueError: the data set is unknown.
+    """
+    from kmax_tf.data.dataset_info import load_dataset_info
+
+    return build_model_for(config, load_dataset_info(config.train_dataset_options.dataset_info))
+
+
+def build_model_for(config: experiment_pb2.ExperimentOptions, info: DatasetInfo) -> MaskSegmenter:
+    """As `build_model`, for the classes of `info`."""
+    options = config.model_options
+    norm = _norm_settings(config.trainer_options.solver_options)
+    encoder = _chosen(options, "pixel_encoder", PIXEL_ENCODERS)(options, norm)
+    mask_head = MaskHeadSettings(
+        num_outputs=len(info.class_ids) + 1,
+        head_channels=options.mask_head.head_channels,
+        embedding_channels=options.mask_head.output_channels,
+        mask_logit_gamma=options.mask_head.mask_logit_gamma,
+    )
+    model = MaskSegmenter(
+        pixel_encoder=encoder,
+        pixel_decoder=_chosen(options, "pixel_decoder", PIXEL_DECODERS)(options, encoder, norm),
+        transformer_decoder=_chosen(options, "transformer_decoder", TRANSFORMER_DECODERS)(
+            options, mask_head, norm
+        ),
+        mask_head=MaskHead(mask_head, norm=norm, name="mask_head"),
+        semantic_head=_semantic_head(options, encoder, info, norm),
+        name="mask_segmenter",
+    )
+    images = tf.zeros([1, _BUILD_SIZE, _BUILD_SIZE, 3])
+    model(images, with_semantic=True, with_auxiliary=True)
+    return model
+
+
+def _norm_settings(options: training_pb2.SolverOptions) -> NormSettings:
+    return NormSettings(
+        momentum=options.batchnorm_momentum,
+        epsilon=options.batchnorm_epsilon,
+        sync=options.use_sync_batchnorm,
+    )
+
+
+def _chosen(options: model_pb2.ModelOptions, part: str, known: Dict[str, Callable]) -> Callable:
+    name = options.WhichOneof(part)
+    if name not in known:
+        raise ValueError(
+            f"`model_options` must choose a {part} of {sorted(known)}; received {name}."
+        )
+    return known[name]
+
+
+def _resnet(options: model_pb2.ModelOptions, norm: NormSettings) -> PixelEncoder:
+    resnet = options.resnet
+    size = RESNET_SIZES[model_pb2.ResNetOptions.Variant.Name(resnet.variant).lower()]
+    return ResNet(
+        depths=tuple(resnet.depths) or size.depths,
+        widths=tuple(resnet.widths) or size.widths,
+        stem_width=resnet.stem_width or size.stem_width,
+        drop_path_keep_prob=resnet.drop_path_keep_prob,
+        norm=norm,
+        name="pixel_encoder",
+    )
+
+
+def _kmax_pixel_decoder(
+    options: model_pb2.ModelOptions, encoder: PixelEncoder, norm: NormSettings
+) -> PixelDecoder:
+    stages: List[StageSettings] = [
+        StageSettings(
+            block_type=model_pb2.PixelDecoderStage.BlockType.Name(stage.block_type).lower(),
+            width=stage.width,
+            num_blocks=stage.num_blocks,
+        )
+        for stage in options.kmax_pixel_decoder.stages
+    ]
+    return KMaxPixelDecoder(stages, strides=encoder.strides, norm=norm, name="pixel_decoder")
+
+
+def _kmax_transformer_decoder(
+    options: model_pb2.ModelOptions, mask_head: MaskHeadSettings, norm: NormSettings
+) -> TransformerDecoder:
+    decoder = options.kmax_transformer_decoder
+    return KMaxTransformerDecoder(
+        decoder.num_mask_slots,
+        layers=list(zip(("stride32", "stride16", "stride8"), decoder.num_layers)),
+        block=KMaxBlockSettings(
+            width=decoder.width,
+            num_heads=decoder.num_heads,
+            key_width=decoder.key_width,
+            feed_forward_width=decoder.feed_forward_width,
+            drop_path_keep_prob=decoder.drop_path_keep_prob,
+        ),
+        mask_head=mask_head,
+        norm=norm,
+        name="transformer_decoder",
+    )
+
+
+def _semantic_head(
+    options: model_pb2.ModelOptions, encoder: PixelEncoder, info: DatasetInfo, norm: NormSettings
+) -> Optional[SemanticHead]:
+    if not options.HasField("semantic_head"):
+        return None
+    head = options.semantic_head
+    decoder = None
+    if head.HasField("decoder"):
+        decoder = SemanticDecoderSettings(
+            aspp_channels=head.decoder.aspp_channels,
+            decoder_channels=head.decoder.decoder_channels,
+            atrous_rates=tuple(head.decoder.atrous_rates),
+            low_level=tuple(
+                (low_level.feature_key, low_level.channels_project)
+                for low_level in head.decoder.auxiliary_low_level
+            ),
+            low_level_activation=encoder.activation,
+            dropout_rate=ASPP_DROPOUT,
+        )
+    return SemanticHead(
+        info.num_classes,
+        head_channels=head.head_channels,
+        decoder=decoder,
+        norm=norm,
+        name="semantic_head",
+    )
+
+
+PIXEL_ENCODERS = {"resnet": _resnet}
+PIXEL_DECODERS = {"kmax_pixel_decoder": _kmax_pixel_decoder}
+TRANSFORMER_DECODERS = {"kmax_transformer_decoder": _kmax_transformer_decoder}

@@ -1,0 +1,85 @@
+"""Self-attention among mask slots."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+import tensorflow as tf
+
+from kmax_tf.layers.norm import BatchNorm, NormSettings
+from kmax_tf.shapes import dimensions
+
+
+class SlotAttention(tf.keras.layers.Layer):
+    """Multi-head attention with batch norm on logits (per head) and on the retrieved value.
+
+    There is no scaling of logits, no positional term and no output projection (MaX-DeepLab,
+    https://arxiv.org/abs/2012.00759, section 3.2).
+
+    Args:
+      key_width: channels of queries and of keys over all heads.
+      value_width: channels of values over all heads.
+      num_heads: divides both.
+      norm: settings of the batch norms.
+
+    Raises:
+      ValueError: widths that the heads do not divide.
+    """
+
+    def __init__(
+        self,
+        *,
+        key_width: int,
+        value_width: int,
+        num_heads: int,
+        norm: NormSettings,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if key_width % num_heads or value_width % num_heads:
+            raise ValueError(
+                f"`key_width` and `value_width` must be multiples of `num_heads` {num_heads}; "
+                f"received {key_width} and {value_width}."
+            )
+        self.key_width = key_width
+        self.value_width = value_width
+        self.num_heads = num_heads
+        self.norm_settings = NormSettings(*norm)
+        self.similarity_norm = BatchNorm(norm, axes=(1,), name="similarity_norm")
+        self.retrieved_norm = BatchNorm(
+            norm,
+            parameter_shape=(1, num_heads, 1, value_width // num_heads),
+            name="retrieved_norm",
+        )
+
+    def call(self, query_key_value: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Retrieves.
+
+        Args:
+          query_key_value: float [B, Q, 2 * key_width + value_width], in this order.
+          training: whether batch statistics are used.
+
+        Returns:
+          [B, Q, value_width].
+        """
+        batch, slots, _ = dimensions(query_key_value)
+        query, key, value = (
+            tf.reshape(part, [batch, slots, self.num_heads, part.shape[-1] // self.num_heads])
+            for part in tf.split(
+                query_key_value, [self.key_width, self.key_width, self.value_width], -1
+            )
+        )
+        similarity = tf.einsum("bqnd,bknd->bnqk", query, key)
+        weights = tf.nn.softmax(self.similarity_norm(similarity, training=training))
+        retrieved = tf.einsum("bnqk,bknd->bqnd", weights, value)
+        retrieved = tf.reshape(retrieved, [batch, slots, self.value_width])
+        return self.retrieved_norm(retrieved, training=training)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            **super().get_config(),
+            "key_width": self.key_width,
+            "value_width": self.value_width,
+            "num_heads": self.num_heads,
+            "norm": tuple(self.norm_settings),
+        }

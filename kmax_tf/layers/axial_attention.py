@@ -1,0 +1,177 @@
+"""Position-sensitive axial attention (Axial-DeepLab, https://arxiv.org/abs/2003.07853)."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Tuple
+
+import tensorflow as tf
+
+from kmax_tf.layers.norm import BatchNorm, NormSettings
+from kmax_tf.layers.positional_encoding import RelativePositions
+from kmax_tf.shapes import Size, dimensions
+
+
+class AxisAttention(tf.keras.layers.Layer):
+    """Self-attention along the rows or the columns of a map, with relative positions.
+
+    Logits are the sum of three terms (content, query-position, key-position), the retrieved value
+    is the sum of two (content, position); each term has its own batch norm. Logits are not scaled.
+
+    Input: float [B, h, w, D]. Result: [B, h, w, value_width].
+
+    Args:
+      axis: `height` (within each column) or `width` (within each row).
+      key_width: channels of queries and of keys over all heads.
+      value_width: channels of values over all heads.
+      num_heads: divides both.
+      norm: settings of the batch norms.
+
+    Raises:
+      ValueError: unknown axis, or widths that the heads do not divide.
+    """
+
+    def __init__(
+        self,
+        *,
+        axis: str,
+        key_width: int,
+        value_width: int,
+        num_heads: int,
+        norm: NormSettings,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if axis not in ("height", "width"):
+            raise ValueError(f"`axis` accepts height or width; received {axis!r}.")
+        if key_width % num_heads or value_width % num_heads:
+            raise ValueError(
+                f"`key_width` and `value_width` must be multiples of `num_heads` {num_heads}; "
+                f"received {key_width} and {value_width}."
+            )
+        self.axis = axis
+        self.key_width = key_width
+        self.value_width = value_width
+        self.num_heads = num_heads
+        self.norm_settings = NormSettings(*norm)
+        key_depth, value_depth = key_width // num_heads, value_width // num_heads
+        self.qkv_norm = BatchNorm(norm, name="qkv_norm")
+        self.similarity_norm = BatchNorm(
+            norm, axes=(0, 3), parameter_shape=(3, 1, num_heads, 1, 1), name="similarity_norm"
+        )
+        self.retrieved_norm = BatchNorm(
+            norm, parameter_shape=(2, 1, num_heads, 1, value_depth), name="retrieved_norm"
+        )
+        self.query_positions = RelativePositions(key_depth, name="query_positions")
+        self.key_positions = RelativePositions(key_depth, name="key_positions")
+        self.value_positions = RelativePositions(value_depth, name="value_positions")
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.qkv_kernel = self.add_weight(
+            name="qkv_kernel",
+            shape=[input_shape[-1], 2 * self.key_width + self.value_width],
+            initializer=tf.keras.initializers.TruncatedNormal(stddev=input_shape[-1] ** -0.5),
+        )
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        batch, height, width, _ = dimensions(inputs)
+        length = height if self.axis == "height" else width
+        # One letter per axis of [B, h, w, head, channel]: q and k are the query's and key's
+        # position on the attended axis, o the other axis.
+        query_map, key_map = ("bqo", "bko") if self.axis == "height" else ("boq", "bok")
+        query, key, value = self._project(inputs, (batch, height, width), training)
+
+        query_table = self.query_positions(length)
+        key_table = self.key_positions(length)
+        similarity = tf.stack(
+            [
+                tf.einsum(f"{query_map}nd,{key_map}nd->bonqk", query, key),
+                tf.einsum(f"{query_map}nd,qkd->bonqk", query, query_table),
+                tf.einsum(f"{key_map}nd,qkd->bonqk", key, key_table),
+            ]
+        )
+        similarity = tf.reduce_sum(self.similarity_norm(similarity, training=training), 0)
+        weights = tf.nn.softmax(similarity)
+
+        value_table = self.value_positions(length)
+        retrieved = [
+            tf.einsum(f"bonqk,{key_map}nd->{query_map}nd", weights, value),
+            tf.einsum(f"bonqk,qkd->{query_map}nd", weights, value_table),
+        ]
+        shape = [batch, height, width, self.value_width]
+        retrieved = tf.concat([tf.reshape(term, shape) for term in retrieved], -1)
+        retrieved = self.retrieved_norm(retrieved, training=training)
+        return retrieved[..., : self.value_width] + retrieved[..., self.value_width :]
+
+    def _project(
+        self, inputs: tf.Tensor, sizes: Tuple[Size, Size, Size], training: bool
+    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Queries, keys and values, each [B, h, w, heads, depth]."""
+        rows = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), self.qkv_kernel)
+        qkv = tf.reshape(rows, [*sizes, self.qkv_kernel.shape[-1]])
+        qkv = self.qkv_norm(qkv, training=training)
+        query, key, value = (
+            tf.reshape(part, [*sizes, self.num_heads, part.shape[-1] // self.num_heads])
+            for part in tf.split(qkv, [self.key_width, self.key_width, self.value_width], -1)
+        )
+        return query, key, value
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "key_width": self.key_width,
+            "value_width": self.value_width,
+            "num_heads": self.num_heads,
+            "norm": tuple(self.norm_settings),
+        }
+
+
+class AxialAttention2D(tf.keras.layers.Layer):
+    """Attention along the height, then along the width, with nothing between.
+
+    Input: float [B, h, w, D]. Result: [B, ceil(h / strides), ceil(w / strides), value_width].
+
+    Args:
+      key_width: channels of queries and of keys over all heads.
+      value_width: channels of values over all heads.
+      num_heads: divides both.
+      norm: settings of the batch norms.
+      strides: rows are dropped after the height pass, columns after the width pass.
+    """
+
+    def __init__(
+        self,
+        *,
+        key_width: int,
+        value_width: int,
+        num_heads: int,
+        norm: NormSettings,
+        strides: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.strides = strides
+        options = {
+            "key_width": key_width,
+            "value_width": value_width,
+            "num_heads": num_heads,
+            "norm": norm,
+        }
+        self.height_axis = AxisAttention(axis="height", name="height_axis", **options)
+        self.width_axis = AxisAttention(axis="width", name="width_axis", **options)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        features = self.height_axis(inputs, training=training)
+        if self.strides > 1:
+            features = features[:, :: self.strides]
+        features = self.width_axis(features, training=training)
+        return features[:, :, :: self.strides] if self.strides > 1 else features
+
+    def get_config(self) -> Dict[str, Any]:
+        config = self.height_axis.get_config()
+        names = ("key_width", "value_width", "num_heads", "norm")
+        return {
+            **super().get_config(),
+            **{name: config[name] for name in names},
+            "strides": self.strides,
+        }

@@ -1,0 +1,240 @@
+"""Batch norm over any set of axes, synchronised across replicas, and layer norm over channels."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import tensorflow as tf
+
+
+class NormSettings(NamedTuple):
+    """What all batch norms of a model share.
+
+    Attributes:
+      momentum: share of the old value in the moving statistics.
+      epsilon: added to the variance.
+      sync: whether batch statistics are taken over all replicas.
+    """
+
+    momentum: float
+    epsilon: float
+    sync: bool
+
+
+class BatchNorm(tf.keras.layers.Layer):
+    """Batch norm with one set of parameters per index of `axes`.
+
+    The moving variance follows the *biased* batch variance, as the reference implementation's
+    synchronised batch norm does; Keras' fused batch norm would use the unbiased one. Statistics
+    and parameters are float32 whatever the dtype of the input.
+
+    Input and result: float [..., D], any rank, same shape.
+
+    Args:
+      norm: momentum, epsilon, synchronisation.
+      axes: axes that keep their own statistics; `()` = one scalar set for the whole tensor.
+      parameter_shape: shape in which the parameters are stored, any with the right number of
+        elements (in the order of `axes`). Unset: `[size]` for one axis, `[1]` for none, otherwise
+        the rank of the input with 1 for the other axes.
+      gamma: initial scale.
+    """
+
+    def __init__(
+        self,
+        norm: NormSettings,
+        *,
+        axes: Sequence[int] = (-1,),
+        parameter_shape: Optional[Sequence[int]] = None,
+        gamma: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.norm = NormSettings(*norm)
+        self.axes = tuple(axes)
+        self.parameter_shape = None if parameter_shape is None else tuple(parameter_shape)
+        self.initial_gamma = gamma
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        sizes = list(input_shape)
+        kept = sorted(axis % len(sizes) for axis in self.axes)
+        self._channels_last = kept == [len(sizes) - 1]
+        self._reduced = tuple(axis for axis in range(len(sizes)) if axis not in kept)
+        self._broadcast_shape = [size if i in kept else 1 for i, size in enumerate(sizes)]
+        if None in self._broadcast_shape:
+            raise ValueError(f"`axes` {self.axes} must have static sizes; received {input_shape}.")
+        self._flat_shape = [sizes[axis] for axis in kept] or [1]
+        shape = self.parameter_shape
+        if shape is None:
+            shape = self._flat_shape if len(kept) < 2 else self._broadcast_shape
+        if _product(shape) != _product(self._flat_shape):
+            raise ValueError(
+                f"`parameter_shape` must have {_product(self._flat_shape)} elements; received "
+                f"{tuple(shape)}."
+            )
+        self.gamma = self._parameter("gamma", shape, self.initial_gamma)
+        self.beta = self._parameter("beta", shape, 0.0)
+        self.moving_mean = self._statistic("moving_mean", shape, 0.0)
+        self.moving_variance = self._statistic("moving_variance", shape, 1.0)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        training = training and self.trainable
+        replicas = self._replicas() if training else None
+        if self._channels_last and replicas is None:
+            return self._fused(inputs, training)
+        if not training:
+            scale, shift = self.scale_and_shift()
+            scale = tf.cast(tf.reshape(scale, self._broadcast_shape), inputs.dtype)
+            return inputs * scale + tf.cast(tf.reshape(shift, self._broadcast_shape), inputs.dtype)
+        features = tf.cast(inputs, tf.float32)
+        mean, variance = self._moments(features, replicas)
+        self._update(mean, variance)
+        scale = tf.math.rsqrt(variance + self.norm.epsilon)
+        scale *= tf.reshape(self.gamma, self._broadcast_shape)
+        shift = tf.reshape(self.beta, self._broadcast_shape) - mean * scale
+        return tf.cast(features * scale + shift, inputs.dtype)
+
+    def scale_and_shift(self) -> Tuple[tf.Tensor, tf.Tensor]:
+        """The affine map of inference, so that a caller can fold it into what comes before.
+
+        Returns:
+          Two float32 tensors in the shape of the parameters: `scale * x + shift`.
+        """
+        scale = self.gamma * tf.math.rsqrt(self.moving_variance + self.norm.epsilon)
+        return scale, self.beta - self.moving_mean * scale
+
+    def _fused(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        features = inputs
+        if inputs.shape.rank != 4:
+            features = tf.reshape(inputs, [-1, 1, 1] + self._flat_shape)
+        gamma, beta, moving_mean, moving_variance = (
+            tf.reshape(v, self._flat_shape) if v.shape.rank != 1 else tf.convert_to_tensor(v)
+            for v in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        fresh = 1.0 - self.norm.momentum if training else 1.0
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            features,
+            gamma,
+            beta,
+            moving_mean,
+            moving_variance,
+            epsilon=self.norm.epsilon,
+            is_training=training,
+            exponential_avg_factor=fresh,
+        )
+        if training:
+            count = _count(features)
+            # The operation moves towards the unbiased variance v * n / (n - 1); undo the factor.
+            variance = variance * ((count - 1.0) / count) + moving_variance * (
+                self.norm.momentum / count
+            )
+            self.moving_mean.assign(tf.reshape(mean, self.moving_mean.shape))
+            self.moving_variance.assign(tf.reshape(variance, self.moving_variance.shape))
+        return outputs if features is inputs else tf.reshape(outputs, tf.shape(inputs))
+
+    def _moments(
+        self, features: tf.Tensor, replicas: Optional[tf.distribute.ReplicaContext]
+    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        if replicas is None:
+            return tf.nn.moments(features, self._reduced, keepdims=True)
+        sums = tf.reshape(tf.reduce_sum(features, self._reduced), [-1])
+        squares = tf.reshape(tf.reduce_sum(tf.square(features), self._reduced), [-1])
+        channels = _product(self._flat_shape)
+        count = tf.cast(tf.size(features), tf.float32) / channels
+        # One message for all three: the number of collectives counts, not their size.
+        packed = replicas.all_reduce(
+            tf.distribute.ReduceOp.SUM, tf.concat([sums, squares, [count]], 0)
+        )
+        mean = packed[:channels] / packed[-1]
+        variance = tf.maximum(packed[channels:-1] / packed[-1] - tf.square(mean), 0.0)
+        return (
+            tf.reshape(mean, self._broadcast_shape),
+            tf.reshape(variance, self._broadcast_shape),
+        )
+
+    def _update(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        fresh = 1.0 - self.norm.momentum
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign_sub((moving - tf.reshape(batch, moving.shape)) * fresh)
+
+    def _replicas(self) -> Optional[tf.distribute.ReplicaContext]:
+        """The replica context when statistics have to travel between replicas."""
+        if not self.norm.sync:
+            return None
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return None
+        return context
+
+    def _parameter(self, name: str, shape: Sequence[int], value: float) -> tf.Variable:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            dtype=tf.float32,
+            initializer=tf.keras.initializers.Constant(value),
+            experimental_autocast=False,
+        )
+
+    def _statistic(self, name: str, shape: Sequence[int], value: float) -> tf.Variable:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            dtype=tf.float32,
+            initializer=tf.keras.initializers.Constant(value),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.MEAN,
+            experimental_autocast=False,
+        )
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            **super().get_config(),
+            "norm": tuple(self.norm),
+            "axes": self.axes,
+            "parameter_shape": self.parameter_shape,
+            "gamma": self.initial_gamma,
+        }
+
+
+class LayerNorm(tf.keras.layers.Layer):
+    """Layer norm over the last axis; computed in float32.
+
+    Input and result: float [..., D], same shape.
+
+    Args:
+      epsilon: added to the variance.
+    """
+
+    def __init__(self, *, epsilon: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        shape = [input_shape[-1]]
+        options = {"shape": shape, "dtype": tf.float32, "experimental_autocast": False}
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **options)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        features = tf.cast(inputs, tf.float32)
+        mean, variance = tf.nn.moments(features, [-1], keepdims=True)
+        scale = tf.math.rsqrt(variance + self.epsilon)
+        return tf.cast((features - mean) * scale * self.gamma + self.beta, inputs.dtype)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def _product(shape: Sequence[int]) -> int:
+    result = 1
+    for size in shape:
+        result *= size
+    return result
+
+
+def _count(features: tf.Tensor) -> Any:
+    """Number of elements per channel of [B, h, w, D]: a float, or a tensor where B is dynamic."""
+    sizes = features.shape[:-1]
+    if sizes.is_fully_defined():
+        return float(sizes.num_elements())
+    return tf.cast(tf.reduce_prod(tf.shape(features)[:-1]), tf.float32)

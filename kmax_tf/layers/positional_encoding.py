@@ -1,0 +1,51 @@
+"""Learned relative positions along one axis."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Union
+
+import tensorflow as tf
+
+
+class RelativePositions(tf.keras.layers.Layer):
+    """One embedding per distance `key - query`, shared by all heads (Axial-DeepLab, eq. 3).
+
+    Distances beyond `max_distance` share the outermost rows.
+
+    Args:
+      channels: of an embedding.
+      max_distance: largest distance with a row of its own; the table has `2 * max_distance + 1`.
+    """
+
+    def __init__(self, channels: int, *, max_distance: int = 254, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.max_distance = max_distance
+
+    def build(self, input_shape: Any) -> None:
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=[2 * self.max_distance + 1, self.channels],
+            initializer=tf.keras.initializers.TruncatedNormal(stddev=1.0),
+        )
+
+    def call(self, length: Union[int, tf.Tensor]) -> tf.Tensor:
+        """Table of all pairs.
+
+        Args:
+          length: L, number of positions; an int, or an int32 scalar.
+
+        Returns:
+          [L, L, channels]; first axis query, second axis key.
+        """
+        positions = tf.range(length)
+        distances = positions[tf.newaxis, :] - positions[:, tf.newaxis]
+        rows = tf.clip_by_value(distances, -self.max_distance, self.max_distance)
+        return tf.gather(self.embeddings, rows + self.max_distance)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "max_distance": self.max_distance,
+        }

@@ -1,0 +1,107 @@
+"""ResNet without max-pooling (Deep Residual Learning, https://arxiv.org/abs/1512.03385)."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Sequence
+
+import tensorflow as tf
+
+from kmax_tf.layers.conv import ConvNorm
+from kmax_tf.layers.norm import NormSettings
+from kmax_tf.pixel_encoders.base import PixelEncoder
+from kmax_tf.pixel_encoders.resnet_blocks import EXPANSION, BottleneckBlock, ResidualBlock
+from kmax_tf.structures import FeaturePyramid
+
+
+class ResNet(PixelEncoder):
+    """Bottleneck ResNet whose stride 4 comes from stage 2, so that there is no max-pooling.
+
+    Result: `stage1` (raw stem, stride 2) to `stage5` (stride 32).
+
+    Args:
+      depths: blocks of stages 2..5.
+      widths: base widths of stages 2..5.
+      stem_width: channels of the stem.
+      drop_path_keep_prob: probability to keep a residual branch of the deepest blocks in training;
+        blocks that read stride 16 drop three quarters as often, earlier ones never.
+      norm: settings of the batch norms.
+      activation: `relu` or `gelu`.
+
+    Raises:
+      ValueError: `depths` or `widths` do not have four entries.
+    """
+
+    def __init__(
+        self,
+        *,
+        depths: Sequence[int],
+        widths: Sequence[int],
+        stem_width: int,
+        drop_path_keep_prob: float,
+        norm: NormSettings,
+        activation: str = "relu",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, values in (("depths", depths), ("widths", widths)):
+            if len(values) != 4:
+                raise ValueError(f"`{name}` needs 4 entries; received {tuple(values)}.")
+        self.depths = tuple(depths)
+        self.widths = tuple(widths)
+        self.stem_width = stem_width
+        self.drop_path_keep_prob = drop_path_keep_prob
+        self.norm_settings = NormSettings(*norm)
+        self.activation = activation
+        self.strides = {f"stage{i}": 2**i for i in range(1, 6)}
+        self.channels = {"stage1": stem_width}
+        self.stem = self._make_stem()
+        self.stages = []
+        for index, (depth, width) in enumerate(zip(self.depths, self.widths)):
+            self.channels[f"stage{index + 2}"] = EXPANSION * width
+            blocks = []
+            for block in range(depth):
+                strides = 2 if block == 0 else 1
+                input_stride = self.strides[f"stage{index + 2}"] // strides
+                name = f"stage{index + 2}_block{block + 1}"
+                blocks.append(self._make_block(width, strides, input_stride, name))
+            self.stages.append(blocks)
+
+    def _make_stem(self) -> tf.keras.layers.Layer:
+        # The first block activates the stem's output.
+        return ConvNorm(
+            self.stem_width, kernel_size=7, strides=2, norm=self.norm_settings, name="stem"
+        )
+
+    def _make_block(self, width: int, strides: int, input_stride: int, name: str) -> ResidualBlock:
+        return BottleneckBlock(
+            width,
+            strides=strides,
+            activation=self.activation,
+            drop_path_keep_prob=self._keep_prob(input_stride),
+            norm=self.norm_settings,
+            name=name,
+        )
+
+    def _keep_prob(self, input_stride: int) -> float:
+        share = {16: 0.75, 32: 1.0}.get(input_stride, 0.0)
+        return 1.0 - share * (1.0 - self.drop_path_keep_prob)
+
+    def call(self, images: tf.Tensor, training: bool = False) -> FeaturePyramid:
+        features = self.stem(images, training=training)
+        pyramid = {"stage1": features}
+        for index, blocks in enumerate(self.stages):
+            for block in blocks:
+                features = block(features, training=training)
+            pyramid[f"stage{index + 2}"] = features
+        return pyramid
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            **super().get_config(),
+            "depths": self.depths,
+            "widths": self.widths,
+            "stem_width": self.stem_width,
+            "drop_path_keep_prob": self.drop_path_keep_prob,
+            "norm": tuple(self.norm_settings),
+            "activation": self.activation,
+        }

@@ -1,0 +1,24 @@
+"""Sizes of the published encoders."""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple, Tuple
+
+
+class ResNetSize(NamedTuple):
+    """Size of a ResNet.
+
+    Attributes:
+      depths: blocks of stages 2..5.
+      widths: base widths of stages 2..5; a stage puts out 4 times its width.
+      stem_width: channels of the stem.
+    """
+
+    depths: Tuple[int, ...]
+    widths: Tuple[int, ...]
+    stem_width: int
+
+
+RESNET_SIZES: Dict[str, ResNetSize] = {
+    "resnet_50": ResNetSize(depths=(3, 4, 6, 3), widths=(64, 128, 256, 512), stem_width=64),
+}
