@@ -1,0 +1,84 @@
+"""Reads image files for the records: always RGB, upright, and really decodable."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+_ORIENTATION = 0x0112
+_STORED_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
+
+
+class ImageFile(NamedTuple):
+    """Encoded RGB image: its bytes, `jpeg` or `png`, height and width."""
+
+    content: bytes
+    image_format: str
+    height: int
+    width: int
+
+
+def read_image(path: pathlib.Path) -> ImageFile:
+    """Reads an image file of any kind.
+
+    Bytes of upright RGB JPEG and PNG files are kept as they are. Anything else (grey, palette,
+    alpha, an EXIF rotation, another format) is turned upright, converted to RGB and encoded again.
+
+    Args:
+      path: the file.
+
+    Raises:
+      ValueError: no such file, or not an image that decodes to its end.
+    """
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = image.size
+            image_format = _STORED_FORMATS.get(image.format or "")
+            if image_format and image.mode == "RGB" and image.getexif().get(_ORIENTATION, 1) == 1:
+                # An eighth of the size is enough to find truncated JPEG data.
+                image.draft("RGB", (1, 1))
+                image.load()
+                return ImageFile(content, image_format, height, width)
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"Image {path} cannot be read: {error}.") from error
+    buffer = io.BytesIO()
+    if image_format == "jpeg":
+        upright.save(buffer, "JPEG", quality=95)
+    else:
+        image_format = "png"
+        upright.save(buffer, "PNG")
+    return ImageFile(buffer.getvalue(), image_format, upright.height, upright.width)
+
+
+def read_segment_ids(path: pathlib.Path) -> np.ndarray:
+    """Reads a COCO panoptic PNG.
+
+    Returns:
+      int32 [height, width], the segment id `R + 256 G + 65536 B` of each pixel.
+
+    Raises:
+      ValueError: no such file, not an image, or one without three colour channels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("RGB", "RGBA"):
+                raise ValueError(
+                    f"Panoptic PNG {path} must hold segment ids in its colours (mode RGB); "
+                    f"received mode {image.mode}."
+                )
+            colors = np.asarray(image.convert("RGB"), np.int32)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"Panoptic PNG {path} cannot be read: {error}.") from error
+    return colors[..., 0] + 256 * colors[..., 1] + 65536 * colors[..., 2]
+
+
+def write_segment_ids(ids: np.ndarray, path: pathlib.Path) -> None:
+    """Writes segment ids (int [height, width], below 2**24) as a COCO panoptic PNG."""
+    colors = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1)
+    Image.fromarray(colors.astype(np.uint8)).save(path, "PNG")

@@ -1,0 +1,219 @@
+"""Writes records in shards: in parallel, each appearing whole or not at all, none made twice.
+
+Beside the shards of a split, `report/` keeps what is known of each (a JSON file named like the
+shard) and the sum over the split (`<split>.json`).
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import hashlib
+import json
+import multiprocessing
+import os
+import pathlib
+import time
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import tensorflow as tf
+import tqdm
+
+Statistics = Dict[str, int]
+"""Counts by name, e.g. `segments/person` or `dropped/segment without pixels`."""
+
+PARALLEL_FROM = 2000
+"""Fewer images than this are converted in this process: new ones take seconds to start."""
+
+
+class EncodedRecord(NamedTuple):
+    """One serialised example and what is to be counted about it."""
+
+    serialized: bytes
+    statistics: Statistics
+
+
+Encoder = Callable[[Any], EncodedRecord]
+
+
+class _Shard(NamedTuple):
+    """One file to write. `fingerprint` tells whether a finished file is the one wanted."""
+
+    path: str
+    report_path: str
+    items: Sequence[Any]
+    fingerprint: str
+
+
+def default_num_shards(num_images: int, most: int) -> int:
+    """At most `most` shards and one per image, chosen so that none is empty."""
+    per_shard = -(-num_images // max(1, min(most, num_images)))
+    return -(-num_images // per_shard)
+
+
+def write_shards(
+    items: Sequence[Any],
+    encode: Encoder,
+    *,
+    output_dir: str,
+    split: str,
+    num_shards: int,
+    identity: str,
+    dropped: Optional[Dict[str, int]] = None,
+    processes: Optional[int] = None,
+) -> Dict[str, Any]:
+    """Writes `<split>-00000-of-00008.tfrecord`, ... with consecutive items in each.
+
+    Args:
+      items: what `encode` takes, in the order of the records; picklable.
+      encode: item -> record; a picklable function, since it runs in other processes.
+      output_dir: made if missing.
+      split: first part of the file names.
+      num_shards: capped at the number of items.
+      identity: everything besides the items that decides the content (options, classes); a
+        finished shard is kept when its items and this are the same as when it was made.
+      dropped: counts, by reason, of what was left out before this; only for the report.
+      processes: None = one per core.
+
+    Returns:
+      The report of the split: `split`, `images`, `shards`, `shards_kept`, `statistics`.
+
+    Raises:
+      ValueError: no items, or `output_dir` holds shards of this split in another number.
+    """
+    if not items:
+        raise ValueError(f"Split {split!r} has no images: there is nothing to convert.")
+    shards = _plan(items, output_dir, split, min(num_shards, len(items)), identity)
+    pathlib.Path(output_dir, "report").mkdir(parents=True, exist_ok=True)
+    finished = {shard.path: _finished_statistics(shard) for shard in shards}
+    missing = [shard for shard in shards if finished[shard.path] is None]
+    total: collections.Counter = collections.Counter()
+    total.update({f"dropped/{reason}": count for reason, count in (dropped or {}).items() if count})
+    for statistics in finished.values():
+        total.update(statistics or {})
+    with Progress(sum(len(shard.items) for shard in missing), f"Writing {split}") as progress:
+        for count, statistics in _write_all(missing, encode, processes or os.cpu_count() or 1):
+            total.update(statistics)
+            progress.advance(count)
+    report = {
+        "split": split,
+        "images": len(items),
+        "shards": len(shards),
+        "shards_kept": len(shards) - len(missing),
+        "statistics": dict(sorted(total.items())),
+    }
+    write_atomically(
+        pathlib.Path(output_dir, "report", f"{split}.json"), json.dumps(report, indent=1)
+    )
+    return report
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Writes a text file that appears at once or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+class Progress:
+    """A bar with rate and remaining time on a terminal, a line every half minute elsewhere."""
+
+    def __init__(self, total: int, title: str, *, interval: float = 30.0) -> None:
+        self._bar = tqdm.tqdm(total=total, desc=title, unit="images", disable=None)
+        self._title = title
+        self._total = total
+        self._interval = interval
+        self._count = 0
+        self._start = self._last = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._bar.close()
+
+    def advance(self, count: int) -> None:
+        """Counts `count` more images."""
+        self._count += count
+        self._bar.update(count)
+        now = time.monotonic()
+        if self._bar.disable and now - self._last > self._interval:
+            rate = self._count / (now - self._start)
+            left = (self._total - self._count) / max(rate, 1e-9)
+            print(
+                f"{self._title}: {self._count} of {self._total} images, {rate:.1f} images/s, "
+                f"{left:.0f} s left",
+                flush=True,
+            )
+            self._last = now
+
+
+def _plan(
+    items: Sequence[Any], output_dir: str, split: str, num_shards: int, identity: str
+) -> List[_Shard]:
+    """Divides the items like deeplab2: ceil(items / shards) each, trailing shards may be empty."""
+    folder = pathlib.Path(output_dir)
+    names = [f"{split}-{index:05d}-of-{num_shards:05d}" for index in range(num_shards)]
+    wanted = {f"{name}.tfrecord" for name in names}
+    others = sorted(p.name for p in folder.glob(f"{split}-*.tfrecord") if p.name not in wanted)
+    if others:
+        raise ValueError(
+            f"`output_dir` {folder} already holds {split} records in another number of shards "
+            f"({others[0]}, ...): remove them, choose another folder, or give the `num_shards` "
+            f"they were made with instead of {num_shards}."
+        )
+    per_shard = -(-len(items) // num_shards)
+    shards = []
+    for index, name in enumerate(names):
+        part = items[index * per_shard : (index + 1) * per_shard]
+        digest = hashlib.sha256(f"{identity}|{part!r}".encode()).hexdigest()
+        path, report = folder / f"{name}.tfrecord", folder / "report" / f"{name}.json"
+        shards.append(_Shard(str(path), str(report), part, digest))
+    return shards
+
+
+def _finished_statistics(shard: _Shard) -> Optional[Statistics]:
+    """Statistics of a shard that is there and made from the same; None if it must be made."""
+    report = pathlib.Path(shard.report_path)
+    if not (report.is_file() and pathlib.Path(shard.path).is_file()):
+        return None
+    content = json.loads(report.read_text(encoding="utf-8"))
+    return content["statistics"] if content["fingerprint"] == shard.fingerprint else None
+
+
+def _write_all(shards: Sequence[_Shard], encode: Encoder, processes: int) -> Iterator[tuple]:
+    """Yields (images, statistics) of each shard as it is finished."""
+    processes = min(processes, len(shards))
+    if processes < 2 or sum(len(shard.items) for shard in shards) < PARALLEL_FROM:
+        for shard in shards:
+            yield len(shard.items), _write_shard(shard, encode)
+        return
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        counts = {pool.submit(_write_shard, shard, encode): len(shard.items) for shard in shards}
+        try:
+            for future in concurrent.futures.as_completed(counts):
+                yield counts[future], future.result()
+        finally:  # after an error, what has not begun need not begin
+            for future in counts:
+                future.cancel()
+
+
+def _write_shard(shard: _Shard, encode: Encoder) -> Statistics:
+    """Writes one shard under a temporary name that no `<split>-*` pattern matches."""
+    target = pathlib.Path(shard.path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    total: collections.Counter = collections.Counter()
+    try:
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for item in shard.items:
+                record = encode(item)
+                writer.write(record.serialized)
+                total.update(record.statistics)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    content = {"fingerprint": shard.fingerprint, "statistics": dict(sorted(total.items()))}
+    write_atomically(pathlib.Path(shard.report_path), json.dumps(content))
+    return dict(total)

@@ -1,0 +1,152 @@
+"""Reads and writes what has to be known about a data set: classes, colours, void, label divisor.
+
+The format is one JSON object with the fields of `structures.DatasetInfo`, the classes as a list;
+the files in `categories/`, the `dataset_info.json` beside converted records and the `labels.json`
+of a run are all of it.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import json
+import os
+import pathlib
+from typing import Any, Dict, List, Tuple
+
+from kmax_tf.structures import DatasetInfo
+
+CATEGORIES = pathlib.Path(__file__).parent / "categories"
+Color = Tuple[int, int, int]
+
+
+def known_datasets() -> List[str]:
+    """Names of the data sets that ship with the library."""
+    return sorted(path.stem for path in CATEGORIES.glob("*.json"))
+
+
+def load_dataset_info(name_or_path: str) -> DatasetInfo:
+    """Reads the description of a data set.
+
+    Args:
+      name_or_path: a name from `known_datasets()`, or the path of a JSON file.
+
+    Raises:
+      ValueError: neither a known name nor a file, or the file is not a valid description.
+    """
+    built_in = CATEGORIES / f"{name_or_path}.json"
+    is_name = name_or_path in known_datasets()
+    path = built_in if is_name else pathlib.Path(name_or_path)
+    if not path.is_file():
+        raise ValueError(
+            f"`dataset_info` must be one of {known_datasets()} or the path of a JSON file; "
+            f"received {name_or_path!r}, and there is no file {path.absolute()}."
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"`dataset_info` {path} is not valid JSON: {error}.") from error
+    return parse_dataset_info(content, source=str(path))
+
+
+def parse_dataset_info(content: Dict[str, Any], *, source: str) -> DatasetInfo:
+    """Turns the JSON object into a `DatasetInfo`.
+
+    Args:
+      content: the parsed JSON.
+      source: where it came from, for messages.
+
+    Raises:
+      ValueError: a field is missing or the fields contradict one another.
+    """
+    try:
+        classes = sorted(content["classes"], key=lambda entry: entry["id"])
+        info = DatasetInfo(
+            name=str(content["name"]),
+            num_classes=int(content["num_classes"]),
+            ignore_label=int(content["ignore_label"]),
+            label_divisor=int(content["label_divisor"]),
+            class_ids=tuple(int(entry["id"]) for entry in classes),
+            names=tuple(str(entry["name"]) for entry in classes),
+            colors=tuple(_color(entry["color"]) for entry in classes),
+            is_thing=tuple(bool(entry["is_thing"]) for entry in classes),
+            original_ids=tuple(int(entry["original_id"]) for entry in classes),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"`dataset_info` {source} lacks a field or has one of the wrong type: {error!r}; every "
+            "class needs id, name, color, is_thing and original_id, and the object needs name, "
+            "num_classes, ignore_label and label_divisor."
+        ) from error
+    _check(info, source)
+    return info
+
+
+def save_dataset_info(info: DatasetInfo, path: str) -> None:
+    """Writes `info` as JSON, one class per line; the file appears at once or not at all."""
+    target = pathlib.Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.write_text(format_dataset_info(info), encoding="utf-8")
+    os.replace(temporary, target)
+
+
+def format_dataset_info(info: DatasetInfo) -> str:
+    """The JSON text of `info`."""
+    head = {
+        "name": info.name,
+        "num_classes": info.num_classes,
+        "ignore_label": info.ignore_label,
+        "label_divisor": info.label_divisor,
+    }
+    rows = zip(info.class_ids, info.original_ids, info.names, info.is_thing, info.colors)
+    lines = [
+        json.dumps(
+            {"id": i, "original_id": original, "name": name, "is_thing": thing, "color": color}
+        )
+        for i, original, name, thing, color in rows
+    ]
+    fields = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    classes = ",\n".join(f"    {line}" for line in lines)
+    return "{\n" + ",\n".join(fields) + f',\n  "classes": [\n{classes}\n  ]\n}}\n'
+
+
+def default_palette(count: int) -> List[Color]:
+    """Well separated colours for classes that come without one; the same for every call.
+
+    Hues advance by the golden angle, so that neighbours in the list are far apart, and lightness
+    alternates between three levels, so that colours differ in more than hue.
+    """
+    palette = []
+    for index in range(count):
+        hue = (index * 0.61803398875) % 1.0
+        value, saturation = ((0.95, 0.75), (0.7, 0.9), (0.85, 0.45))[index % 3]
+        red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+        palette.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return palette
+
+
+def _color(value: Any) -> Color:
+    red, green, blue = (int(channel) for channel in value)
+    return red, green, blue
+
+
+def _check(info: DatasetInfo, source: str) -> None:
+    """Raises ValueError where the fields of `info` contradict one another."""
+    problem = ""
+    if not info.class_ids:
+        problem = "`classes` must hold at least one class; received none"
+    elif len(set(info.class_ids)) < len(info.class_ids):
+        problem = f"class ids must be distinct; received {list(info.class_ids)}"
+    elif info.ignore_label in info.class_ids:
+        problem = f"`ignore_label` must not be the id of a class; received {info.ignore_label}"
+    elif min(info.class_ids) < 0 or max(info.class_ids) >= info.num_classes:
+        problem = (
+            f"class ids must be in 0..num_classes-1 = {info.num_classes - 1}; received "
+            f"{min(info.class_ids)}..{max(info.class_ids)}"
+        )
+    elif info.label_divisor < 2:
+        problem = f"`label_divisor` must be at least 2; received {info.label_divisor}"
+    elif any(not 0 <= channel <= 255 for color in info.colors for channel in color):
+        problem = "every `color` must be three numbers in 0..255"
+    if problem:
+        raise ValueError(f"`dataset_info` {source}: {problem}.")

@@ -1,0 +1,130 @@
+"""The TFRecord format of an image and its panoptic labels: written and parsed side by side.
+
+Keys and meaning are those of deeplab2, in both directions.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple, Optional
+
+import numpy as np
+import tensorflow as tf
+
+IMAGE = "image/encoded"
+FILE_NAME = "image/filename"
+IMAGE_FORMAT = "image/format"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+CHANNELS = "image/channels"
+LABEL = "image/segmentation/class/encoded"
+LABEL_FORMAT = "image/segmentation/class/format"
+
+IMAGE_FORMATS = ("jpeg", "png")
+
+
+class Record(NamedTuple):
+    """One parsed record, still encoded.
+
+    Attributes:
+      image: string scalar, the JPEG or PNG file.
+      file_name: string scalar, without folder and extension.
+      height, width: int64 scalars, the size the writer stated.
+      label: string scalar, raw little-endian int32 [height, width]; empty without labels.
+    """
+
+    image: tf.Tensor
+    file_name: tf.Tensor
+    height: tf.Tensor
+    width: tf.Tensor
+    label: tf.Tensor
+
+
+def encode_record(
+    image: bytes,
+    *,
+    file_name: str,
+    image_format: str,
+    height: int,
+    width: int,
+    panoptic: Optional[np.ndarray],
+) -> bytes:
+    """Serialises one example.
+
+    Args:
+      image: an encoded RGB image.
+      file_name: without folder and extension.
+      image_format: `jpeg` or `png`.
+      height: of the image.
+      width: of the image.
+      panoptic: int32 [height, width], `class * label_divisor + instance`, or None for test data.
+
+    Raises:
+      ValueError: unknown format, or a label map of another size or type.
+    """
+    if image_format not in IMAGE_FORMATS:
+        raise ValueError(
+            f"`image_format` must be one of {list(IMAGE_FORMATS)}; received {image_format!r}."
+        )
+    features = {
+        IMAGE: _bytes(image),
+        FILE_NAME: _bytes(file_name.encode("utf-8")),
+        IMAGE_FORMAT: _bytes(image_format.encode("ascii")),
+        HEIGHT: _integer(height),
+        WIDTH: _integer(width),
+        CHANNELS: _integer(3),
+    }
+    if panoptic is not None:
+        if panoptic.shape != (height, width) or panoptic.dtype != np.int32:
+            raise ValueError(
+                f"`panoptic` of {file_name!r} must be int32 of the image's size {(height, width)}; "
+                f"received {panoptic.dtype} {panoptic.shape}."
+            )
+        features[LABEL] = _bytes(panoptic.astype("<i4", copy=False).tobytes())
+        features[LABEL_FORMAT] = _bytes(b"raw")
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def parse_record(serialized: tf.Tensor, *, decode_label: bool) -> Record:
+    """Splits one serialised example (string scalar) into its fields.
+
+    Args:
+      serialized: string scalar.
+      decode_label: whether the label key must be there; otherwise it is not read.
+    """
+    keys: Dict[str, tf.io.FixedLenFeature] = {
+        IMAGE: tf.io.FixedLenFeature([], tf.string),
+        FILE_NAME: tf.io.FixedLenFeature([], tf.string, default_value=""),
+        HEIGHT: tf.io.FixedLenFeature([], tf.int64),
+        WIDTH: tf.io.FixedLenFeature([], tf.int64),
+    }
+    if decode_label:
+        keys[LABEL] = tf.io.FixedLenFeature([], tf.string)
+    fields = tf.io.parse_single_example(serialized, keys)
+    return Record(
+        image=fields[IMAGE],
+        file_name=fields[FILE_NAME],
+        height=fields[HEIGHT],
+        width=fields[WIDTH],
+        label=fields[LABEL] if decode_label else tf.constant(b""),
+    )
+
+
+def decode_image(record: Record) -> tf.Tensor:
+    """uint8 [height, width, 3]; JPEG and PNG alike."""
+    image = tf.io.decode_image(record.image, channels=3, expand_animations=False)
+    image.set_shape([None, None, 3])
+    return image
+
+
+def decode_label(record: Record) -> tf.Tensor:
+    """int32 [height, width] of the stated size; the byte count must fit."""
+    flat = tf.io.decode_raw(record.label, tf.int32, little_endian=True)
+    return tf.reshape(flat, tf.stack([record.height, record.width]))
+
+
+def _bytes(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _integer(value: int) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))

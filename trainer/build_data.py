@@ -1,0 +1,172 @@
+"""`kmax build-data DATASET`: makes TFRecords from a data set, or draws the embedded one."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from typing import Any, Dict, List
+
+Reports = List[Dict[str, Any]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds one sub-command per data set."""
+    datasets = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
+    for name, (help_text, add, _) in _DATASETS.items():
+        dataset = datasets.add_parser(name, help=help_text, description=help_text)
+        add(dataset)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Converts, prints what was made, and returns the exit code 0.
+
+    Raises:
+      ValueError: anything wrong with the arguments or the files, in one sentence.
+    """
+    for report in _DATASETS[arguments.dataset][2](arguments):
+        print(format_report(report))
+    return 0
+
+
+def format_report(report: Dict[str, Any]) -> str:
+    """The report of one split as text."""
+    kept = f", {report['shards_kept']} of them already there" if report["shards_kept"] else ""
+    lines = [f"{report['split']}: {report['images']} images in {report['shards']} files{kept}"]
+    titles = {"segments": "segments", "crowd": "crowd regions", "dropped": "dropped"}
+    for kind, title in titles.items():
+        counts = {
+            key.split("/", 1)[1]: count
+            for key, count in report["statistics"].items()
+            if key.startswith(f"{kind}/")
+        }
+        if counts:
+            listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+            lines.append(f"  {title}: {sum(counts.values())} ({listed})")
+    return "\n".join(lines)
+
+
+def _add_shapes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output_dir", required=True, help="e.g. data/shapes")
+    parser.add_argument("--num_train", type=int, default=800, help="training images")
+    parser.add_argument("--num_val", type=int, default=100, help="validation images")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other scenes")
+
+
+def _build_shapes(arguments: argparse.Namespace) -> Reports:
+    from kmax_tf.data.converters import shapes, shapes_drawing
+
+    return shapes.build_shapes(
+        output_dir=arguments.output_dir,
+        num_train=arguments.num_train,
+        num_val=arguments.num_val,
+        seed=arguments.seed,
+        options=shapes_drawing.SceneOptions(),
+    )
+
+
+def _add_coco_panoptic(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input_dir", required=True, help="holds train2017/, val2017/, annotations/"
+    )
+    parser.add_argument("--output_dir", required=True, help="e.g. data/coco/tfrecords")
+    parser.add_argument("--split", choices=("train", "val", "test", "all"), default="all")
+    parser.add_argument(
+        "--num_shards", type=_positive, help="files per split (default: 1000, at most one an image)"
+    )
+
+
+def _build_coco_panoptic(arguments: argparse.Namespace) -> Reports:
+    from kmax_tf.data.converters import coco
+
+    return coco.convert_coco_panoptic(
+        input_dir=arguments.input_dir,
+        output_dir=arguments.output_dir,
+        split=arguments.split,
+        num_shards=arguments.num_shards,
+    )
+
+
+def _add_coco_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input_dir", help="holds images/, panoptic_<split>.json and panoptic_<split>/"
+    )
+    parser.add_argument("--output_dir", required=True, help="for records and dataset_info.json")
+    parser.add_argument(
+        "--split", default="all", help="which one, or its name with --panoptic_json (default: all)"
+    )
+    parser.add_argument("--images_dir", help="instead of <input_dir>/images")
+    parser.add_argument("--panoptic_json", help="instead of <input_dir>/panoptic_<split>.json")
+    parser.add_argument("--panoptic_dir", help="PNGs (default: the JSON's path without .json)")
+    parser.add_argument(
+        "--dataset_info", help="name or JSON of the classes (default: those of the annotations)"
+    )
+    parser.add_argument(
+        "--num_shards", type=_positive, help="files per split (default: one per 100 images)"
+    )
+
+
+def _build_coco_format(arguments: argparse.Namespace) -> Reports:
+    from kmax_tf.data import dataset_info
+    from kmax_tf.data.converters import coco
+
+    if arguments.panoptic_json:
+        sources = [_explicit_source(arguments)]
+    elif arguments.input_dir:
+        sources = coco.find_sources(arguments.input_dir)
+        if arguments.split != "all":
+            known = [source.split for source in sources]
+            sources = [source for source in sources if source.split == arguments.split]
+            if not sources:
+                raise ValueError(
+                    f"--split must be `all` or one of {known}; received {arguments.split!r}."
+                )
+        if arguments.images_dir:
+            images_dir = pathlib.Path(arguments.images_dir)
+            sources = [source._replace(images_dir=images_dir) for source in sources]
+    else:
+        raise ValueError("coco_format needs --input_dir, or --panoptic_json with --images_dir.")
+    info = arguments.dataset_info and dataset_info.load_dataset_info(arguments.dataset_info)
+    return coco.convert_coco_format(
+        sources,
+        output_dir=arguments.output_dir,
+        num_shards=arguments.num_shards,
+        info=info or None,
+        name=pathlib.Path(arguments.output_dir).absolute().name,
+    )
+
+
+def _explicit_source(arguments: argparse.Namespace) -> Any:
+    """One split named by its JSON."""
+    from kmax_tf.data.converters import coco
+
+    panoptic_json = pathlib.Path(arguments.panoptic_json)
+    images_dir = arguments.images_dir or (
+        arguments.input_dir and pathlib.Path(arguments.input_dir, "images")
+    )
+    if not images_dir:
+        raise ValueError("--panoptic_json needs --images_dir, the folder of the images.")
+    split = arguments.split
+    if split == "all":
+        split = panoptic_json.stem.replace("panoptic_", "", 1)
+    panoptic_dir = arguments.panoptic_dir or panoptic_json.with_suffix("")
+    return coco.CocoSource(
+        split, pathlib.Path(images_dir), panoptic_json, pathlib.Path(panoptic_dir)
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; received {text}")
+    return value
+
+
+_DATASETS: Dict[str, tuple] = {
+    "shapes": ("draw the embedded data set", _add_shapes, _build_shapes),
+    "coco_panoptic": ("COCO panoptic, as downloaded", _add_coco_panoptic, _build_coco_panoptic),
+    "coco_format": (
+        "any data set in COCO panoptic format",
+        _add_coco_format,
+        _build_coco_format,
+    ),
+}
