@@ -38,10 +38,12 @@ class RelativePositions(tf.keras.layers.Layer):
         Returns:
           [L, L, channels]; first axis query, second axis key.
         """
+        # Only the rows in use take part: a slice has a dense gradient, a gather a sparse one.
+        reach = tf.minimum(length - 1, self.max_distance)
+        table = self.embeddings[self.max_distance - reach : self.max_distance + reach + 1]
         positions = tf.range(length)
         distances = positions[tf.newaxis, :] - positions[:, tf.newaxis]
-        rows = tf.clip_by_value(distances, -self.max_distance, self.max_distance)
-        return tf.gather(self.embeddings, rows + self.max_distance)
+        return tf.gather(table, tf.clip_by_value(distances, -reach, reach) + reach)
 
     def get_config(self) -> Dict[str, Any]:
         return {
