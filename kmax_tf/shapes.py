@@ -31,7 +31,9 @@ def resize_bilinear(features: tf.Tensor, size: Sequence[Size]) -> tf.Tensor:
         isinstance(s, int) for s in size
     ):
         return features
-    resized = tf.compat.v1.image.resize_bilinear(features, tf.stack(list(size)), align_corners=True)
+    resized = tf.raw_ops.ResizeBilinear(
+        images=features, size=tf.stack(list(size)), align_corners=True
+    )
     return tf.cast(resized, features.dtype)
 
 
@@ -45,6 +47,6 @@ def resize_nearest(labels: tf.Tensor, size: Sequence[Size]) -> tf.Tensor:
     Returns:
       [B, *size, D], same dtype.
     """
-    return tf.compat.v1.image.resize_nearest_neighbor(
-        labels, tf.stack(list(size)), align_corners=True
+    return tf.raw_ops.ResizeNearestNeighbor(
+        images=labels, size=tf.stack(list(size)), align_corners=True
     )
