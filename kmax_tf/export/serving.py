@@ -6,7 +6,7 @@ all run in the graph. No Python function, no custom op, no fixed batch size.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
@@ -38,8 +38,8 @@ class ServingModule(tf.Module):
     [N, 2] (the image inside the network's input) and `image_size` int32 [N, 2].
 
     Args:
-      network: model and post-processing in one function.
-      variables: all variables that `network` reads.
+      network: model and post-processing in one function. It is traced here; the variables that it
+        reads are the ones that are saved (not those of heads that only training needs).
       prepare: evaluation preprocessing of one image.
       input_size: height and width of the network's input.
       labels_file: JSON of the classes, copied into the SavedModel's assets under its own name.
@@ -49,13 +49,11 @@ class ServingModule(tf.Module):
         self,
         network: Network,
         *,
-        variables: Iterable[tf.Variable],
         prepare: Prepare,
         input_size: Sequence[int],
         labels_file: Optional[str] = None,
     ) -> None:
         super().__init__(name="kmax")
-        self.weights = list(variables)
         self._prepare = prepare
         self._input_size = tuple(input_size)
         if labels_file is not None:
@@ -65,6 +63,7 @@ class ServingModule(tf.Module):
         self._network = tf.function(
             lambda prepared: signature_outputs(network(prepared)), input_signature=[images]
         )
+        self.weights = list(self._network.get_concrete_function().variables)
         self.from_bytes = tf.function(
             self._from_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")]
         )

@@ -14,7 +14,7 @@ from tests.export.toy import SIZE, ToyNetwork, prepare, toy_image
 @pytest.fixture(scope="module")
 def module() -> ServingModule:
     network = ToyNetwork()
-    return ServingModule(network, variables=[network.thresholds], prepare=prepare, input_size=SIZE)
+    return ServingModule(network, prepare=prepare, input_size=SIZE)
 
 
 def png(image: np.ndarray) -> bytes:
@@ -51,6 +51,10 @@ def test_tensor_maps_come_back_at_the_size_of_the_image(module):
     for index in range(2):
         expected = restore_map(small["panoptic"][index].numpy(), (33, 30), (40, 30))
         np.testing.assert_array_equal(outputs["panoptic"][index], expected)
+
+
+def test_only_variables_that_are_read_are_kept(module):
+    assert [variable.shape for variable in module.weights] == [2]
 
 
 def test_signatures_have_no_fixed_batch_size(module):

@@ -23,9 +23,7 @@ def saved(tmp_path_factory):
     """Network and folder it is saved in."""
     folder = tmp_path_factory.mktemp("saved")
     network = ToyNetwork()
-    module = ServingModule(
-        network, variables=[network.thresholds], prepare=prepare, input_size=SIZE
-    )
+    module = ServingModule(network, prepare=prepare, input_size=SIZE)
     tf.saved_model.save(module, str(folder), signatures=module.signatures())
     return network, folder
 

@@ -27,7 +27,8 @@ class ToyNetwork:
     """Class 1, 2, 3 for dark, middle, bright pixels; the bright ones are instance 1."""
 
     def __init__(self) -> None:
-        self.thresholds = tf.Variable([85.0, 170.0])
+        self.thresholds = tf.Variable([85.0, 170.0], trainable=False)
+        self.unused = tf.Variable(1.0)
 
     def __call__(self, images: tf.Tensor) -> PanopticPrediction:
         gray = tf.reduce_mean(images, axis=3)
@@ -49,7 +50,7 @@ class ToyNetwork:
 
 
 def prepare(image: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-    """uint8 [H, W, 3] -> float32 [33, 65, 3], the image cut at the right and below, and its size."""
+    """uint8 [H, W, 3] -> float32 [33, 65, 3], cut at the right and below; and its size."""
     image = tf.cast(image[: SIZE[0], : SIZE[1]], tf.float32)
     size = tf.shape(image)[:2]
     missing = tf.constant(SIZE) - size

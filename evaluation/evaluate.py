@@ -1,0 +1,176 @@
+"""Evaluates a checkpoint on a data set; saves its predictions on request."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Union
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.evaluator import Evaluator
+from kmax_tf.build.config import require_filled
+from kmax_tf.build.data import build_dataset
+from kmax_tf.build.inference import Inference, build_inference
+from kmax_tf.data.records import read_file_names
+from kmax_tf.results.coco_panoptic import CocoPanopticWriter
+from kmax_tf.results.restore import restore_map
+from kmax_tf.results.segments import find_segments
+from kmax_tf.structures import DatasetInfo, PanopticPrediction
+from protos import data_pb2, experiment_pb2
+
+PathLike = Union[str, "os.PathLike[str]"]
+Advance = Callable[[int], None]
+PREDICTIONS_JSON = "panoptic.json"
+
+
+class Evaluation(NamedTuple):
+    """What was measured.
+
+    Attributes:
+      result: metrics in percent (`Evaluator.result`); empty for data without labels.
+      table: the same for a terminal.
+      num_images: how many images were predicted.
+    """
+
+    result: Dict[str, Any]
+    table: str
+    num_images: int
+
+
+class PredictedImage(NamedTuple):
+    """One prediction at the size of its image file.
+
+    Attributes:
+      image_id: index of the record.
+      panoptic: int32 [H, W], panoptic ids.
+      semantic: int32 [H, W], class ids.
+      ground_truth: int32 [H, W], panoptic ids; None for data without labels.
+      segment_id: int32 [Q], see `PanopticPrediction`.
+      segment_score: float32 [Q].
+    """
+
+    image_id: int
+    panoptic: np.ndarray
+    semantic: np.ndarray
+    ground_truth: Optional[np.ndarray]
+    segment_id: np.ndarray
+    segment_score: np.ndarray
+
+
+def evaluate_checkpoint(
+    config: experiment_pb2.ExperimentOptions,
+    checkpoint: PathLike,
+    *,
+    save_predictions: Optional[PathLike] = None,
+    advance: Advance = lambda count: None,
+) -> Evaluation:
+    """Evaluates on `eval_dataset_options`, every image once and at the size of its file.
+
+    Args:
+      config: checked (`load_config`).
+      checkpoint: prefix, or a folder, which means its latest.
+      save_predictions: folder for one panoptic PNG per image and `panoptic.json` (COCO).
+      advance: called with the number of images after each batch.
+
+    Raises:
+      ValueError: data or checkpoint are missing or do not fit the config, or there is neither a
+        label to compare with nor a folder to save in.
+    """
+    options = config.eval_dataset_options
+    _check(options, save_predictions)
+    dataset = build_dataset(options, training=False)  # First: finding no data is quick.
+    inference = build_inference(config, checkpoint=checkpoint)
+    predict = _traced(inference)
+    evaluator = Evaluator(inference.info) if options.decode_groundtruth_label else None
+    num_images = 0
+    with _prediction_writer(save_predictions, options, inference.info) as write:
+        for features, targets, eval_targets in dataset.take(config.evaluator_options.eval_steps):
+            prediction = predict(features["image"])
+            for image in images_of_batch(prediction, targets, eval_targets):
+                if evaluator is not None:
+                    evaluator.update_image(
+                        image.ground_truth, panoptic=image.panoptic, semantic=image.semantic
+                    )
+                write(image)
+            count = int(features["image"].shape[0])
+            num_images += count
+            advance(count)
+    if evaluator is None:
+        return Evaluation({}, "", num_images)
+    return Evaluation(evaluator.result(), evaluator.table(), num_images)
+
+
+def images_of_batch(
+    prediction: PanopticPrediction,
+    targets: Mapping[str, tf.Tensor],
+    eval_targets: Mapping[str, tf.Tensor],
+) -> Iterator[PredictedImage]:
+    """Takes a batch apart, each image without padding and at the size of its file.
+
+    Args:
+      prediction: maps int32 [B, H, W] at network size.
+      targets: `Targets`; read are valid_size int32 [B, 2] and image_id int64 [B].
+      eval_targets: `EvalTargets`; original_panoptic may be absent.
+    """
+    panoptic, semantic = np.asarray(prediction.panoptic), np.asarray(prediction.semantic)
+    segment_id, segment_score = (
+        np.asarray(prediction.segment_id),
+        np.asarray(prediction.segment_score),
+    )
+    valid_size = np.asarray(targets["valid_size"])
+    truth = eval_targets.get("original_panoptic")
+    truth = None if truth is None else np.asarray(truth)
+    sizes = np.asarray(eval_targets["original_size"])
+    for index, image_id in enumerate(np.asarray(targets["image_id"])):
+        height, width = sizes[index]
+        yield PredictedImage(
+            image_id=int(image_id),
+            panoptic=restore_map(panoptic[index], valid_size[index], (height, width)),
+            semantic=restore_map(semantic[index], valid_size[index], (height, width)),
+            ground_truth=None if truth is None else truth[index, :height, :width],
+            segment_id=segment_id[index],
+            segment_score=segment_score[index],
+        )
+
+
+def _check(options: data_pb2.DatasetOptions, save_predictions: Optional[PathLike]) -> None:
+    for pattern in options.file_pattern:
+        require_filled(pattern, "eval_dataset_options.file_pattern")
+    if not options.decode_groundtruth_label and save_predictions is None:
+        raise ValueError(
+            "`eval_dataset_options.decode_groundtruth_label` is false, so nothing can be measured: "
+            "give `--save_predictions` to predict only, or set it to true."
+        )
+
+
+def _traced(inference: Inference) -> Callable[[tf.Tensor], PanopticPrediction]:
+    images = tf.TensorSpec([None, *inference.input_size, 3], tf.float32)
+    # The batch size is left open: the last batch may be smaller and must not trace again.
+    return tf.function(inference.network, input_signature=[images])
+
+
+@contextlib.contextmanager
+def _prediction_writer(
+    folder: Optional[PathLike], options: data_pb2.DatasetOptions, info: DatasetInfo
+) -> Iterator[Callable[[PredictedImage], None]]:
+    """Gives a function that saves an image; it does nothing without a folder."""
+    if folder is None:
+        yield lambda image: None
+        return
+    names = read_file_names(options.file_pattern)
+    json_path = os.path.join(os.fspath(folder), PREDICTIONS_JSON)
+    with CocoPanopticWriter(folder, info, json_path=json_path) as writer:
+
+        def write(image: PredictedImage) -> None:
+            name = names[image.image_id]
+            writer.add(
+                image.panoptic,
+                name=name,
+                # COCO names its files by the zero-padded id; elsewhere the name is the id.
+                image_id=int(name) if name.isdecimal() else name,
+                segments=find_segments(image._asdict(), info),
+            )
+
+        yield write

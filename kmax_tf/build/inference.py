@@ -1,0 +1,93 @@
+"""Everything that turns an image into a panoptic map, from one config and one checkpoint."""
+
+from __future__ import annotations
+
+import os
+from typing import Callable, NamedTuple, Optional, Tuple, Union
+
+import tensorflow as tf
+
+from kmax_tf.build.data import crop_size, resize_options
+from kmax_tf.build.model import build_model
+from kmax_tf.build.post_processing import build_post_processor
+from kmax_tf.checkpoints.loading import find_checkpoint, load_checkpoint
+from kmax_tf.data import geometry
+from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.structures import DatasetInfo, PanopticPrediction
+from protos import data_pb2, experiment_pb2
+
+Prepare = Callable[[tf.Tensor], Tuple[tf.Tensor, tf.Tensor]]
+
+
+class Inference(NamedTuple):
+    """A model ready to run.
+
+    Attributes:
+      network: float32 [B, h, w, 3] in 0..255 -> `PanopticPrediction` with maps [B, h, w].
+      prepare: uint8 [H, W, 3] -> float32 [h, w, 3] resized and padded, valid size int32 [2].
+      input_size: h and w.
+      info: classes.
+    """
+
+    network: Callable[[tf.Tensor], PanopticPrediction]
+    prepare: Prepare
+    input_size: Tuple[int, int]
+    info: DatasetInfo
+
+
+def build_inference(
+    config: experiment_pb2.ExperimentOptions,
+    *,
+    checkpoint: Optional[Union[str, os.PathLike]] = None,
+    model: Optional[tf.keras.Model] = None,
+) -> Inference:
+    """Builds the model with trained weights, its preprocessing and its post-processing.
+
+    Args:
+      config: checked (`load_config`); sizes and classes are those of `eval_dataset_options`, or of
+        `train_dataset_options` where it is absent.
+      checkpoint: loaded into the model: prefix, or a folder, which means its latest. None = the
+        weights stay as they are.
+      model: built from `config` already; None = it is built here.
+
+    Raises:
+      ValueError: there is no such checkpoint, or it is of another model.
+    """
+    if checkpoint is not None:
+        find_checkpoint(checkpoint)  # Before the slow part.
+    built = build_model(config) if model is None else model
+    if checkpoint is not None:
+        load_checkpoint(built, checkpoint)
+    post_process = build_post_processor(config)
+    options = inference_dataset_options(config)
+    return Inference(
+        network=lambda images: post_process(built(images, training=False)),
+        prepare=build_prepare(options),
+        input_size=crop_size(options),
+        info=load_dataset_info(options.dataset_info),
+    )
+
+
+def inference_dataset_options(
+    config: experiment_pb2.ExperimentOptions,
+) -> data_pb2.DatasetOptions:
+    """The options that say at which size the network runs, and with which classes."""
+    if config.eval_dataset_options.dataset_info:
+        return config.eval_dataset_options
+    return config.train_dataset_options
+
+
+def build_prepare(options: data_pb2.DatasetOptions) -> Prepare:
+    """The preprocessing of evaluation for one image, in graph ops; see `Inference.prepare`."""
+    crop = crop_size(options)
+    resize = resize_options(options, training=False)
+
+    def prepare(image: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        placement = geometry.fixed_placement(tf.shape(image)[:2], resize)
+        scaled = geometry.scale_image(image, placement)
+        return (
+            geometry.place_image(scaled, placement, crop),
+            geometry.valid_size(placement, crop),
+        )
+
+    return prepare

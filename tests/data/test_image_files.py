@@ -1,0 +1,91 @@
+"""Images of every kind come out as upright RGB; what cannot be read is named in one sentence."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from kmax_tf.data.image_files import find_images, read_image
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.RandomState(0).randint(0, 255, (12, 20, 3)).astype(np.uint8)
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_lossless_formats_as_path_bytes_and_picture(tmp_path, pixels, kind):
+    content = encoded(Image.fromarray(pixels), kind)
+    path = tmp_path / "image"
+    path.write_bytes(content)
+    for source in (path, str(path), content, Image.fromarray(pixels), pixels):
+        np.testing.assert_array_equal(read_image(source), pixels)
+
+
+def test_jpeg_has_the_pixels_that_tensorflow_decodes(pixels):
+    content = encoded(Image.fromarray(pixels), "JPEG")
+    np.testing.assert_array_equal(read_image(content), tf.io.decode_jpeg(content, channels=3))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_applied(pixels, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(pixels), "PNG", exif=exif)
+    expected = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    np.testing.assert_array_equal(read_image(content), expected)
+    np.testing.assert_array_equal(read_image(Image.open(io.BytesIO(content))), expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "LA", "1"])
+def test_other_modes_become_rgb(pixels, mode):
+    image = Image.fromarray(pixels).convert(mode)
+    assert read_image(image).shape == (12, 20, 3)
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    assert read_image(encoded(image, kind)).shape == (12, 20, 3)
+
+
+def test_sixteen_bits_are_scaled():
+    values = np.array([[0, 256, 65535]], np.uint16)
+    for kind in ("PNG", "TIFF"):
+        image = read_image(encoded(Image.fromarray(values), kind))
+        np.testing.assert_array_equal(image[0, :, 0], [0, 1, 255])
+
+
+def test_unreadable_images_are_named(tmp_path, pixels):
+    with pytest.raises(ValueError, match=r"none\.jpg does not exist"):
+        read_image(tmp_path / "none.jpg")
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(ValueError, match=r"text\.jpg is not an image"):
+        read_image(tmp_path / "text.jpg")
+    for kind in ("JPEG", "PNG", "BMP"):
+        half = encoded(Image.fromarray(np.tile(pixels, (9, 9, 1))), kind)
+        (tmp_path / "half.jpg").write_bytes(half[: len(half) // 2])
+        with pytest.raises(ValueError, match=r"half\.jpg is damaged"):
+            read_image(tmp_path / "half.jpg")
+    with pytest.raises(ValueError, match=r"float64 \[4, 4, 3\]"):
+        read_image(np.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_image(tmp_path)
+
+
+def test_folders_are_listed_once_and_sorted(tmp_path, pixels):
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = find_images([tmp_path, tmp_path / "b.png"])
+    assert [path.name for path in found] == ["a.JPG", "b.png"]
+    with pytest.raises(ValueError, match="does not exist"):
+        find_images([tmp_path / "missing"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no image"):
+        find_images([tmp_path / "empty"])

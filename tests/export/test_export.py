@@ -1,0 +1,67 @@
+"""Writing a version folder: complete, atomic, never over an existing one, loud when wrong."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kmax_tf.build.inference import Inference
+from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.export import export as export_module
+from kmax_tf.export.export import export_saved_model, version_folder
+from kmax_tf.export.verify import Comparison
+from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
+
+IMAGES = [toy_image(33, 65), toy_image(40, 30, 1)]
+
+
+@pytest.fixture
+def inference() -> Inference:
+    network = ToyNetwork()
+    return Inference(network, prepare, SIZE, INFO)
+
+
+def export(inference, folder, version=1):
+    return export_saved_model(
+        inference, export_dir=folder, version=version, model_name="toy", images=IMAGES
+    )
+
+
+def test_version_folder_is_complete(inference, tmp_path):
+    report = export(inference, tmp_path / "models" / "toy")
+    assert report.passed
+    assert report.folder == tmp_path / "models" / "toy" / "1"
+    assert load_dataset_info(str(report.folder / "assets" / "labels.json")) == INFO
+    assert (report.folder / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0
+    assert [p.name for p in report.folder.parent.iterdir()] == ["1"]
+    assert os.stat(report.folder).st_mode & 0o055 == 0o055
+    assert report.megabytes > 0
+    signatures = tf.saved_model.load(str(report.folder)).signatures
+    assert sorted(signatures) == ["image_tensor", "serving_default"]
+    outputs = signatures["image_tensor"](image=tf.constant(IMAGES[1][None]))
+    expected = 1 + (IMAGES[1][..., 0] > 85) + (IMAGES[1][..., 0] > 170)
+    # 33 valid rows are stretched to 40 by the nearest neighbour.
+    np.testing.assert_array_equal(outputs["semantic"][0, 0], expected[0])
+
+
+def test_existing_versions_are_left_alone(inference, tmp_path):
+    (tmp_path / "3").mkdir()
+    with pytest.raises(ValueError, match=r"already holds version 3: give `--version=4`"):
+        export(inference, tmp_path, version=3)
+    assert version_folder(tmp_path, 4) == tmp_path / "4"
+    with pytest.raises(ValueError, match="at least 1; received 0"):
+        version_folder(tmp_path, 0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file"):
+        version_folder(tmp_path / "file", 1)
+
+
+def test_a_difference_leaves_no_version_behind(inference, tmp_path, monkeypatch):
+    wrong = [Comparison("image_tensor", 1, "panoptic", 0.5, 1e-4)]
+    monkeypatch.setattr(export_module, "verify_saved_model", lambda *_, **__: wrong)
+    report = export(inference, tmp_path)
+    assert not report.passed
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,116 @@
+"""`kmax predict`: panoptic pictures, PNGs and JSON of images and folders."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+import time
+from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple
+
+from kmax_tf.build.config import load_config
+from trainer.user_errors import USER_ERROR
+
+if TYPE_CHECKING:
+    from kmax_tf.predictor import PanopticResult, Predictor
+
+PREDICTIONS_JSON = "panoptic.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `kmax predict`."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("--output_dir", required=True, help="gets pictures and panoptic.json")
+    parser.add_argument("--config_file", help="experiment config (textproto)")
+    parser.add_argument("--checkpoint", help="checkpoint prefix, or a run folder: its latest")
+    parser.add_argument("--saved_model", help="folder of `kmax export`, instead of the two above")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="overrides a field of the config, or fills ${NAME}; repeatable",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predicts all images; returns 2 when one of them could not be read.
+
+    Raises:
+      ValueError: an image or a model is missing, or no image could be read.
+    """
+    _check_model(arguments)
+
+    from kmax_tf.data.image_files import find_images
+    from kmax_tf.results.coco_panoptic import CocoPanopticWriter
+
+    named = _unique_names(find_images(arguments.images))
+    predictor = _make_predictor(arguments)
+    folder = pathlib.Path(arguments.output_dir)
+    unreadable = 0
+    with CocoPanopticWriter(folder, predictor.info, json_path=folder / PREDICTIONS_JSON) as writer:
+        start, first = 0.0, 1
+        for number, (name, path) in enumerate(named, start=1):
+            try:
+                result = predictor(path)
+            except ValueError as error:  # Of this image alone; the others go on.
+                unreadable += 1
+                print(f"kmax: {error}", file=sys.stderr, flush=True)
+                continue
+            result.write(writer, name=name, image_file=path.name)
+            progress = f"[{number}/{len(named)}] {path}"
+            if not start:  # The first image also loads and traces: it says nothing about the rest.
+                start, first = time.monotonic(), number
+            elif number < len(named):
+                seconds = (time.monotonic() - start) / (number - first) * (len(named) - number)
+                progress += f", {seconds:.0f} s left"
+            print(f"{progress}\n{_describe(result)}\n", flush=True)
+    print(f"{len(named) - unreadable} of {len(named)} images predicted; results are in {folder}.")
+    return USER_ERROR if unreadable else 0
+
+
+def _check_model(arguments: argparse.Namespace) -> None:
+    given = {"--config_file": arguments.config_file, "--checkpoint": arguments.checkpoint}
+    if arguments.saved_model:
+        extra = [name for name, value in {**given, "--set": arguments.set}.items() if value]
+        if extra:
+            raise ValueError(
+                f"`--saved_model` {arguments.saved_model} holds all that is needed; leave out "
+                f"{' and '.join(extra)}."
+            )
+        return
+    missing = [name for name, value in given.items() if not value]
+    if missing:
+        raise ValueError(
+            f"`kmax predict` needs `--config_file` and `--checkpoint`, or `--saved_model`; "
+            f"{' and '.join(missing)} missing."
+        )
+
+
+def _make_predictor(arguments: argparse.Namespace) -> Predictor:
+    from kmax_tf.predictor import Predictor
+
+    if arguments.saved_model:
+        return Predictor(saved_model=arguments.saved_model)
+    config = load_config(arguments.config_file, arguments.set)
+    return Predictor(config, checkpoint=arguments.checkpoint)
+
+
+def _unique_names(paths: Sequence[pathlib.Path]) -> List[Tuple[str, pathlib.Path]]:
+    """Names for the results: the file's stem, numbered where it occurs again."""
+    named: Dict[str, pathlib.Path] = {}
+    for path in paths:
+        name, number = path.stem, 1
+        while name in named:
+            number += 1
+            name = f"{path.stem}_{number}"
+        named[name] = path
+    return list(named.items())
+
+
+def _describe(result: PanopticResult) -> str:
+    from kmax_tf.results.segments import format_segments
+
+    height, width = result.panoptic.shape
+    table = format_segments(result.segments, result.panoptic.size)
+    return f"{width} x {height}, {len(result.segments)} segments\n{table}"
