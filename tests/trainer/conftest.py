@@ -14,9 +14,9 @@ with contextlib.suppress(RuntimeError):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mirrored_strategy() -> tf.distribute.Strategy:
-    """Mirrored over two logical processors."""
+    """Mirrored over two logical processors; one for all, since two of them disturb each other."""
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
     if len(devices) < 2:
         pytest.skip("needs two logical devices, which must be set before TensorFlow starts")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import orbit
+import pytest
+import tensorflow as tf
+
+from tests.trainer import toy
+from trainer import distribution
+from trainer.interrupts import Interrupts
+from trainer.train_loop import NonFiniteError, TrainLoop
+from trainer.train_step import TrainStep
+
+BATCH = 4
+
+
+def _loop(strategy=None, *, poisoned_image=-1, interrupts=None, clip_norm=None):
+    strategy = strategy or tf.distribute.get_strategy()
+    tf.keras.utils.set_random_seed(3)
+    with strategy.scope():
+        model = toy.ToyModel()
+        optimizer = toy.toy_optimizer(model)
+        global_step = orbit.utils.create_global_step()
+    step = TrainStep(
+        model=model,
+        loss=toy.ToyLoss(),
+        optimizer=optimizer,
+        global_batch_size=BATCH,
+        seed=1,
+        clip_norm=clip_norm,
+    )
+
+    def make_iterator(start_step):
+        dataset = toy.toy_dataset(BATCH, start_step=start_step, poisoned_image=poisoned_image)
+        return iter(distribution.distribute(dataset, strategy))
+
+    loop = TrainLoop(
+        step,
+        strategy=strategy,
+        make_iterator=make_iterator,
+        global_step=global_step,
+        global_batch_size=BATCH,
+        interrupts=interrupts or Interrupts(),
+        learning_rate=optimizer.schedule,
+    )
+    return loop, model, global_step
+
+
+def _train(loop, steps):
+    return loop.train(tf.constant(steps, tf.int32))
+
+
+def test_means_over_the_loop_are_those_of_single_steps():
+    many, _, _ = _loop()
+    single, _, step = _loop()
+    result = _train(many, 3)
+    singles = [_train(single, 1) for _ in range(3)]
+    assert int(step.numpy()) == 3
+    for name in ("loss/square", "loss/root", "loss/total", "gradient_norm", "unmatched_segments"):
+        expected = np.mean([s[name] for s in singles])
+        np.testing.assert_allclose(result[name], expected, rtol=1e-5)
+    assert result["learning_rate"] == pytest.approx(0.05)
+    assert result["images_per_second"] > 0
+    assert singles[2]["loss/total"] < singles[0]["loss/total"]
+
+
+def test_two_replicas_train_as_one(mirrored_strategy):
+    alone, model, _ = _loop()
+    shared, mirrored_model, _ = _loop(mirrored_strategy)
+    # Batch statistics differ between a batch and its halves.
+    for m in (model, mirrored_model):
+        m.norm.trainable = False
+    first, second = _train(alone, 3), _train(shared, 3)
+    for name in ("loss/total", "gradient_norm"):
+        np.testing.assert_allclose(second[name], first[name], rtol=1e-5)
+    for expected, value in zip(model.trainable_variables, mirrored_model.trainable_variables):
+        np.testing.assert_allclose(value.numpy(), expected.numpy(), rtol=1e-4, atol=1e-6)
+        copies = mirrored_strategy.experimental_local_results(value)
+        np.testing.assert_array_equal(copies[0].numpy(), copies[1].numpy())
+
+
+def test_a_fault_stops_before_the_update():
+    loop, model, step = _loop(poisoned_image=2 * BATCH + 1)
+    reference, expected, _ = _loop()
+    _train(reference, 2)
+    with pytest.raises(NonFiniteError, match=r"Step 2: not finite: loss/root, loss/total") as error:
+        _train(loop, 10)
+    assert error.value.image_ids == (2 * BATCH + 1,)
+    assert int(step.numpy()) == 2
+    for value, wanted in zip(model.trainable_variables, expected.trainable_variables):
+        np.testing.assert_array_equal(value.numpy(), wanted.numpy())
+
+
+def test_a_fault_on_one_replica_stops_all(mirrored_strategy):
+    loop, _, step = _loop(mirrored_strategy, poisoned_image=BATCH + 3)
+    with pytest.raises(NonFiniteError) as error:
+        _train(loop, 5)
+    assert error.value.image_ids == (BATCH + 3,)
+    assert int(step.numpy()) == 1
+
+
+def test_clipping_limits_the_update_but_not_the_reported_norm():
+    free, _, _ = _loop()
+    clipped, _, _ = _loop(clip_norm=1e-3)
+    assert _train(clipped, 1)["gradient_norm"] == pytest.approx(_train(free, 1)["gradient_norm"])
+
+
+def test_an_interrupt_ends_the_loop_after_the_step():
+    with Interrupts() as interrupts:
+        loop, _, step = _loop(interrupts=interrupts)
+        _train(loop, 1)  # traced
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            _train(loop, 10**9)
+        assert time.monotonic() - start < 10
+        assert int(step.numpy()) > 1

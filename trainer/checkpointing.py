@@ -1,0 +1,133 @@
+"""Checkpoints of a run: the last few for resuming, and the weights with the best PQ.
+
+`<model_dir>/ckpt-<step>` holds model, optimiser slots and step. `<model_dir>/best/ckpt-<step>`
+holds the model, the step and the PQ, which is where "best so far" is remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Callable, Mapping, Optional
+
+import tensorflow as tf
+
+from kmax_tf.checkpoints import mapping
+from kmax_tf.checkpoints.loading import describe_misfit, open_checkpoint
+
+BEST_FOLDER = "best"
+_BEST_PQ = f"best_pq{mapping.VALUE_SUFFIX}"
+
+
+class FittingCheckpoint(tf.train.Checkpoint):
+    """A checkpoint that refuses files of another model instead of restoring a part.
+
+    Args:
+      explain: says which fields of the config have changed: the end of the error message.
+      **trackables: what is saved, by name; a file may hold more (optimiser slots while evaluating).
+    """
+
+    def __init__(self, *, explain: Callable[[], str], **trackables: object) -> None:
+        super().__init__(**trackables)
+        self._explain = explain
+
+    def restore(self, save_path: str, options: Optional[tf.train.CheckpointOptions] = None):
+        """Restores all of its variables; ValueError names what does not fit."""
+        self._require_fit(save_path)
+        return super().restore(save_path, options).expect_partial()
+
+    def _require_fit(self, save_path: str) -> None:
+        variables = mapping.variables_by_path(self)
+        variables.pop("save_counter", None)
+        parts = {path.split("/")[0] for path in variables}
+        shapes = {
+            name: shape
+            for name, shape in open_checkpoint(save_path).get_variable_to_shape_map().items()
+            if name.split("/")[0] in parts and name.endswith(mapping.VALUE_SUFFIX)
+        }
+        comparison = mapping.compare(variables, shapes, lambda path: path + mapping.VALUE_SUFFIX)
+        if comparison.missing or comparison.unused or comparison.mismatched:
+            raise ValueError(
+                f"The checkpoint {save_path} does not fit the config: {describe_misfit(comparison)}"
+                f"{self._explain()}."
+            )
+
+
+class BestCheckpoint:
+    """Keeps the weights with the highest PQ.
+
+    Args:
+      model_dir: run folder.
+      model: what is saved.
+      global_step: its step.
+    """
+
+    def __init__(
+        self, model_dir: pathlib.Path, *, model: tf.keras.Model, global_step: tf.Variable
+    ) -> None:
+        self._folder = str(pathlib.Path(model_dir) / BEST_FOLDER)
+        self._global_step = global_step
+        self._best_pq = tf.Variable(-1.0, trainable=False, name="best_pq")
+        checkpoint = tf.train.Checkpoint(
+            model=model, global_step=global_step, best_pq=self._best_pq
+        )
+        self._manager = tf.train.CheckpointManager(
+            checkpoint, self._folder, max_to_keep=1, checkpoint_name="ckpt"
+        )
+        if self._manager.latest_checkpoint:
+            reader = open_checkpoint(self._manager.latest_checkpoint)
+            if reader.has_tensor(_BEST_PQ):
+                self._best_pq.assign(reader.get_tensor(_BEST_PQ))
+
+    @property
+    def pq(self) -> float:
+        """The best PQ so far, in percent; -1 before the first evaluation."""
+        return float(self._best_pq.numpy())
+
+    def update(self, pq: float) -> bool:
+        """Saves the weights if `pq` (percent) is better than all before; returns whether it is."""
+        if not pq > self.pq:
+            return False
+        self._best_pq.assign(pq)
+        self._manager.save(checkpoint_number=int(self._global_step.numpy()))
+        return True
+
+
+def create_manager(
+    model_dir: pathlib.Path,
+    trackables: Mapping[str, object],
+    *,
+    global_step: tf.Variable,
+    keep: int,
+    interval: Optional[int],
+    explain: Callable[[], str],
+    initialize: Optional[Callable[[], None]] = None,
+) -> tf.train.CheckpointManager:
+    """The manager of `<model_dir>/ckpt-<step>`.
+
+    Args:
+      model_dir: run folder.
+      trackables: what is saved, by name: `model`, and for training `optimizer`.
+      global_step: saved too; names the files.
+      keep: newest checkpoints to keep.
+      interval: steps between checkpoints; None where nothing is saved.
+      explain: says which fields of the config have changed, for the error message.
+      initialize: called instead of restoring when there is no checkpoint.
+    """
+    return tf.train.CheckpointManager(
+        FittingCheckpoint(explain=explain, global_step=global_step, **trackables),
+        str(model_dir),
+        max_to_keep=keep,
+        step_counter=global_step,
+        checkpoint_interval=interval,
+        checkpoint_name="ckpt",
+        init_fn=initialize,
+    )
+
+
+def save_now(manager: tf.train.CheckpointManager, step: int) -> str:
+    """Saves unless the newest checkpoint is of this step already; returns its prefix."""
+    latest = manager.latest_checkpoint
+    if latest and os.path.basename(latest) == f"ckpt-{step}":
+        return latest
+    return manager.save(checkpoint_number=step)

@@ -1,0 +1,145 @@
+"""Evaluation of the current weights over the whole evaluation set."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple
+
+import numpy as np
+import orbit
+import tensorflow as tf
+
+from kmax_tf.structures import PanopticPrediction
+from trainer.progress import Progress
+
+
+class Picture(NamedTuple):
+    """What a comparison is drawn from, at the size of the network's input.
+
+    Attributes:
+      image_id: index of the record.
+      image: uint8 [H, W, 3].
+      ground_truth: int32 [H, W], panoptic ids.
+      prediction: int32 [H, W], panoptic ids.
+    """
+
+    image_id: int
+    image: np.ndarray
+    ground_truth: np.ndarray
+    prediction: np.ndarray
+
+
+class EvalLoop(orbit.AbstractEvaluator):
+    """Predicts every image once, on all replicas, and hands the results to the evaluator.
+
+    Args:
+      model: `model(images, training=False) -> ModelOutput`.
+      post_processor: `ModelOutput -> PanopticPrediction`.
+      dataset: finite, batches of (features, targets, eval_targets); the last may be smaller.
+      batch_size: images per batch, a multiple of the number of replicas.
+      strategy: where it runs.
+      make_evaluator: makes an `evaluation.evaluator.Evaluator`.
+      num_batches: evaluated, -1 = all.
+      num_images: for the progress bar; 0 = unknown.
+      num_pictures: images to draw.
+      progress: shows how far it is.
+      finish: called with the metrics, the table and the pictures.
+    """
+
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        *,
+        post_processor: Callable[..., PanopticPrediction],
+        dataset: tf.data.Dataset,
+        batch_size: int,
+        strategy: tf.distribute.Strategy,
+        make_evaluator: Callable[[], Any],
+        num_images: int,
+        num_pictures: int,
+        progress: Progress,
+        finish: Callable[[Dict[str, Any], str, List[Picture]], None],
+    ) -> None:
+        super().__init__(name="eval_loop")
+        self._model = model
+        self._post_processor = post_processor
+        self._dataset = dataset
+        self._batch_size = batch_size
+        self._strategy = strategy
+        self._make_evaluator = make_evaluator
+        self._num_images = num_images
+        self._num_pictures = num_pictures
+        self._progress = progress
+        self._finish = finish
+        self._predict = tf.function(self._predict_batch, autograph=False)
+
+    def evaluate(self, num_steps: tf.Tensor) -> Dict[str, float]:
+        """Evaluates `num_steps` batches (int32 scalar, -1 = all); called by orbit's controller.
+
+        Returns:
+          `eval/<metric>` in percent.
+        """
+        limit = int(num_steps)
+        evaluator = self._make_evaluator()
+        pictures: List[Picture] = []
+        total = self._num_images if limit < 0 else min(self._num_images, limit * self._batch_size)
+        with self._progress.evaluation(total) as advance:
+            for features, targets, eval_targets in self._dataset.take(limit):
+                prediction = self._predict_all(features["image"])
+                evaluator.update(eval_targets, targets, prediction)
+                if len(pictures) < self._num_pictures:
+                    pictures += _pictures(features, targets, eval_targets, prediction)
+                advance(int(features["image"].shape[0]))
+        result = evaluator.result()
+        self._finish(result, evaluator.table(), pictures[: self._num_pictures])
+        return {
+            f"eval/{name}": float(value)
+            for name, value in result.items()
+            if isinstance(value, (float, int))
+        }
+
+    def _predict_all(self, images: tf.Tensor) -> PanopticPrediction:
+        """Predicts float32 [b, H, W, 3] with b up to the batch size; the result holds arrays."""
+        count = int(images.shape[0])
+        # A batch is always full (the last image repeated): one graph, and every replica has work.
+        missing = self._batch_size - count
+        if missing:
+            images = tf.concat([images, tf.repeat(images[-1:], missing, axis=0)], 0)
+        prediction = self._predict(images)
+        return PanopticPrediction(*(field.numpy()[:count] for field in prediction))
+
+    def _predict_batch(self, images: tf.Tensor) -> PanopticPrediction:
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
+            return self._strategy.run(self._predict_replica, args=(images,))
+        parts = iter(tf.split(images, replicas))
+        shares = self._strategy.experimental_distribute_values_from_function(lambda _: next(parts))
+        prediction = self._strategy.run(self._predict_replica, args=(shares,))
+        return PanopticPrediction(
+            *(tf.concat(self._strategy.experimental_local_results(f), 0) for f in prediction)
+        )
+
+    def _predict_replica(self, images: tf.Tensor) -> PanopticPrediction:
+        return self._post_processor(self._model(images, training=False))
+
+
+def _pictures(
+    features: Dict[str, tf.Tensor],
+    targets: Dict[str, tf.Tensor],
+    eval_targets: Dict[str, tf.Tensor],
+    prediction: PanopticPrediction,
+) -> Iterable[Picture]:
+    """The images of a batch without padding, all at the size of the network's input."""
+    for index, image_id in enumerate(targets["image_id"].numpy()):
+        height, width = targets["valid_size"][index].numpy()
+        original_height, original_width = eval_targets["original_size"][index].numpy()
+        rows = np.arange(height) * original_height // height
+        columns = np.arange(width) * original_width // width
+        truth = eval_targets["original_panoptic"][index].numpy()
+        yield Picture(
+            image_id=int(image_id),
+            image=np.clip(features["image"][index, :height, :width].numpy(), 0, 255).astype(
+                "uint8"
+            ),
+            ground_truth=truth[rows[:, None], columns[None, :]],
+            prediction=prediction.panoptic[index, :height, :width],
+        )

@@ -1,0 +1,136 @@
+"""Where the numbers of a run go: TensorBoard, `metrics.jsonl` and the progress display."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Dict, Mapping
+
+import numpy as np
+import orbit
+import tensorflow as tf
+
+from trainer.metrics_file import MetricsFile
+from trainer.progress import Progress
+from trainer.train_loop import IMAGES_PER_SECOND
+
+# Computed by orbit's controller from the wall clock; `images_per_second` says the same.
+_LEFT_OUT = ("steps_per_second",)
+_TIMED = (IMAGES_PER_SECOND,)
+
+
+class TrainSummaries(orbit.utils.SummaryManagerInterface):
+    """Averages the values of the inner loops over each summary interval.
+
+    Args:
+      folder: gets TensorBoard's event files.
+      metrics_file: gets a line per summary.
+      progress: told after every loop.
+      global_step: the number of steps made.
+      interval: steps between summaries.
+      last_step: the last step of the run, which is summarised too.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        metrics_file: MetricsFile,
+        progress: Progress,
+        global_step: tf.Variable,
+        interval: int,
+        last_step: int,
+    ) -> None:
+        self._writer = tf.summary.create_file_writer(str(folder))
+        self._metrics_file = metrics_file
+        self._progress = progress
+        self._global_step = global_step
+        self._interval = interval
+        self._last_step = last_step
+        self._previous_step = int(global_step.numpy())
+        self._counted = 0
+        self._sums: Dict[str, float] = {}
+
+    def summary_writer(self, relative_path: str = "") -> tf.summary.SummaryWriter:
+        """The writer of this manager's folder; `relative_path` is not used."""
+        return self._writer
+
+    def flush(self) -> None:
+        """Makes sure that what was written is on disk."""
+        self._writer.flush()
+
+    def start(self) -> None:
+        """Counts steps from the current one; to be called when a checkpoint was restored."""
+        self._previous_step = int(self._global_step.numpy())
+
+    def write_summaries(self, summary_dict: Mapping[str, float]) -> None:
+        """Takes the values of one inner loop; called by orbit's controller."""
+        step = int(self._global_step.numpy())
+        count = step - self._previous_step
+        self._previous_step = step
+        self._counted += count
+        for name, value in summary_dict.items():
+            if name not in _LEFT_OUT:
+                self._sums[name] = self._sums.get(name, 0.0) + count * float(value)
+        self._progress.training(
+            step,
+            loss=float(summary_dict["loss/total"]),
+            images_per_second=float(summary_dict[IMAGES_PER_SECOND]),
+        )
+        if step % self._interval == 0 or step >= self._last_step:
+            self._write(step, float(summary_dict["learning_rate"]))
+
+    def _write(self, step: int, learning_rate: float) -> None:
+        values = {name: value / self._counted for name, value in self._sums.items()}
+        values["learning_rate"] = learning_rate  # of the last step, not a mean
+        self._sums, self._counted = {}, 0
+        write_scalars(self._writer, values, step)
+        self._metrics_file.append(step, {n: v for n, v in values.items() if n not in _TIMED})
+
+
+class EvalSummaries(orbit.utils.SummaryManagerInterface):
+    """Writes the metrics of an evaluation, and pictures.
+
+    Args:
+      folder: gets TensorBoard's event files.
+      metrics_file: gets a line per evaluation.
+      global_step: the number of steps made.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, *, metrics_file: MetricsFile, global_step: tf.Variable
+    ) -> None:
+        self._writer = tf.summary.create_file_writer(str(folder))
+        self._metrics_file = metrics_file
+        self._global_step = global_step
+
+    def summary_writer(self, relative_path: str = "") -> tf.summary.SummaryWriter:
+        """The writer of this manager's folder; `relative_path` is not used."""
+        return self._writer
+
+    def flush(self) -> None:
+        """Makes sure that what was written is on disk."""
+        self._writer.flush()
+
+    def write_summaries(self, summary_dict: Mapping[str, float]) -> None:
+        """Takes the result of one evaluation; called by orbit's controller."""
+        step = int(self._global_step.numpy())
+        values = {n: float(v) for n, v in summary_dict.items() if n not in _LEFT_OUT}
+        write_scalars(self._writer, values, step)
+        self._metrics_file.append(step, values)
+
+    def write_table(self, table: str) -> None:
+        """Adds the table of metrics per class, as text of fixed width."""
+        with self._writer.as_default(step=int(self._global_step.numpy())):
+            tf.summary.text("eval/table", f"```\n{table}\n```")
+
+    def write_picture(self, name: str, picture: np.ndarray) -> None:
+        """Adds a picture, uint8 [H, W, 3]."""
+        with self._writer.as_default(step=int(self._global_step.numpy())):
+            tf.summary.image(f"eval/{name}", picture[None])
+
+
+def write_scalars(writer: tf.summary.SummaryWriter, values: Mapping[str, float], step: int) -> None:
+    """Adds scalars to TensorBoard."""
+    with writer.as_default(step=step):
+        for name, value in values.items():
+            tf.summary.scalar(name, value)

@@ -1,0 +1,78 @@
+"""Trains and evaluates a model; `kmax train` takes the same flags.
+
+python trainer/train.py --config_file=configs/coco/kmax_r50.textproto
+
+The cheap checks come first: a forgotten data set is reported before TensorFlow is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from typing import Optional, Sequence
+
+if __package__ in (None, ""):  # Started as a file: its folder is on the path, not the repository.
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parent.parent)
+
+from kmax_tf.build.config import load_config
+from trainer import preflight
+from trainer.cli import Parser
+from trainer.user_errors import run_reporting_errors
+
+MODES = ("train_and_eval", "train", "eval", "continuous_eval")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `kmax train`."""
+    parser.add_argument("--config_file", required=True, help="experiment config (textproto)")
+    parser.add_argument("--mode", choices=MODES, default=MODES[0])
+    parser.add_argument("--model_dir", help="run folder (default: runs/<experiment_name>)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="overrides a field of the config, or fills ${NAME}; repeatable",
+    )
+    parser.add_argument("--num_gpus", type=int, help="default: all that are visible; 0 = CPU")
+    parser.add_argument("--tpu", help="name or address of a TPU; `local` for one in this machine")
+    parser.add_argument(
+        "--check", action="store_true", help="look at config and data, print sizes, and exit"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains, evaluates or checks; returns the exit code.
+
+    Raises:
+      ValueError: the config, the data or the run folder is at fault.
+    """
+    config = load_config(arguments.config_file, arguments.set)
+    preflight.require_records(config, arguments.mode)
+    model_dir = pathlib.Path(arguments.model_dir or f"runs/{config.experiment_name}")
+    preflight.require_writable(model_dir, create=not arguments.check)
+
+    from trainer import check, experiment
+
+    if arguments.check:
+        return check.run_check(config, arguments.mode)
+    return experiment.run_experiment(
+        config,
+        mode=arguments.mode,
+        model_dir=model_dir,
+        num_gpus=arguments.num_gpus,
+        tpu=arguments.tpu,
+    )
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """The command line; `arguments` without the program's name, None = those of the process."""
+    parser = Parser(prog="train.py", description=__doc__.splitlines()[0], allow_abbrev=False)
+    add_arguments(parser)
+    parsed = parser.parse_args(arguments)
+    return run_reporting_errors(lambda: run(parsed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

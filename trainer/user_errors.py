@@ -1,0 +1,51 @@
+"""The one place where a fault of the user becomes a sentence and an exit code.
+
+A `ValueError` raised by this project's own code names an argument or field, the accepted values and
+the received one: it is shown without a traceback. The same error raised inside TensorFlow or Keras
+is a bug, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Callable, Optional
+
+USER_ERROR = 2
+FAULT = 1
+INTERRUPTED = 130
+
+_OWN_PACKAGES = ("kmax_tf", "evaluation", "trainer", "protos")
+_FILE_ERRORS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
+def run_reporting_errors(command: Callable[[], int]) -> int:
+    """Runs a command and returns its exit code; errors a user can cause are one line on stderr."""
+    try:
+        return command()
+    except ValueError as error:
+        if not _is_own(error.__traceback__):
+            raise
+        return _report(str(error), USER_ERROR)
+    except _FILE_ERRORS as error:
+        return _report(f"{error.filename}: {error.strerror}.", USER_ERROR)
+    except ArithmeticError as error:
+        if not _is_own(error.__traceback__):
+            raise
+        return _report(str(error), FAULT)
+    except KeyboardInterrupt:
+        return _report("interrupted.", INTERRUPTED)
+
+
+def _report(message: str, code: int) -> int:
+    print(f"kmax: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _is_own(traceback: Optional[types.TracebackType]) -> bool:
+    """Whether the error was raised by a line of this project, not by a library it calls."""
+    package = ""
+    while traceback is not None:
+        package = traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        traceback = traceback.tb_next
+    return package in _OWN_PACKAGES or package == "__main__"
