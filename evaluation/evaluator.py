@@ -87,9 +87,8 @@ class Evaluator:
         overlaps = measure_overlaps(ground_truth, panoptic, void=self.info.void_panoptic)
         self.panoptic_quality.update_overlaps(overlaps)
         self.in_graph.update_overlaps(overlaps)
-        if semantic is None:
-            semantic = labels.class_of(panoptic, divisor)
-        self.mean_iou.update(labels.class_of(ground_truth, divisor), semantic)
+        classes = labels.class_of(panoptic, divisor) if semantic is None else semantic
+        self.mean_iou.update(labels.class_of(ground_truth, divisor), classes)
         self.num_images += 1
 
     def result(self) -> Dict[str, Any]:

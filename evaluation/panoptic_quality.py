@@ -8,7 +8,7 @@ missed; a prediction that lies mostly on void and on crowd of its own class is n
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -298,7 +298,7 @@ def class_rows(info: DatasetInfo, counts: QualityCounts) -> List[Dict[str, objec
     """Rows of `PanopticQuality.per_class` from the sums `counts`."""
     pq, sq, rq, valid = counts.quality()
 
-    def percent(values: Sequence[float], index: int) -> Optional[float]:
+    def percent(values: np.ndarray, index: int) -> Optional[float]:
         return 100.0 * float(values[index]) if valid[index] else None
 
     return [

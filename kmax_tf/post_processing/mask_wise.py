@@ -7,7 +7,7 @@ from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 
-from kmax_tf.post_processing.merge import count_pixels, merge_slots, paint
+from kmax_tf.post_processing.merge import count_pixels, merge_slots, paint, slot_count
 from kmax_tf.post_processing.scores import (
     ClassScores,
     class_scores,
@@ -111,7 +111,7 @@ class MaskWisePostProcessor:
             thing_area_limit=self.thing_area_limit,
             stuff_area_limit=self.stuff_area_limit,
         )
-        num_slots = score.shape[1]
+        num_slots = slot_count(score)
         first = _first_rank(claims.slots, tf.where(new_area > 0, rank, num_slots))
         slot = paint(first, order, num_slots)
         nothing = self._nothing_confident(classes)[:, tf.newaxis, tf.newaxis]
@@ -142,17 +142,17 @@ class MaskWisePostProcessor:
         self, mask_logits: tf.Tensor, classes: ClassScores, size: Sequence[Size]
     ) -> _Claims:
         """The claims on every pixel of the upsampled mask logits [B, h, w, Q]."""
-        num_slots = classes.channel.shape[1]
+        num_slots = slot_count(classes.channel)
         most = _most_claims(self.pixel_threshold, num_slots)
 
         def claims_of_band(logits: tf.Tensor, _: tf.Tensor) -> Tuple[tf.Tensor, ...]:
             largest = tf.reduce_max(logits, axis=-1)
             best_slot = tf.argmax(logits, axis=-1, output_type=tf.int32)
-            total = tf.reduce_sum(tf.exp(logits - largest[..., tf.newaxis]), axis=-1)
+            total = tf.reduce_sum(tf.exp(logits - tf.expand_dims(largest, -1)), axis=-1)
             slot, value, slots = best_slot, largest, []
             for claim in range(most):
                 if claim > 0:
-                    taken = tf.equal(tf.range(num_slots), slot[..., tf.newaxis])
+                    taken = tf.equal(tf.range(num_slots), tf.expand_dims(slot, -1))
                     logits = tf.where(taken, logits.dtype.min, logits)
                     slot = tf.argmax(logits, axis=-1, output_type=tf.int32)
                     value = tf.reduce_max(logits, axis=-1)
@@ -211,7 +211,7 @@ def _most_claims(pixel_threshold: float, num_slots: int) -> int:
 
 def _first_rank(claimed: List[tf.Tensor], rank: tf.Tensor) -> tf.Tensor:
     """int32 [B, H, W]: smallest of `rank` [B, Q] among the pixel's claims; Q = none."""
-    num_slots = rank.shape[1]
+    num_slots = slot_count(rank)
     first = paint(claimed[0], rank, num_slots)
     for slots in claimed[1:]:
         first = tf.minimum(first, paint(slots, rank, num_slots))
@@ -232,7 +232,7 @@ def _overlap_counter(
     """
     if len(claimed) <= 2:
         return _pair_counter(claimed, rank)
-    num_slots = rank.shape[1]
+    num_slots = slot_count(rank)
 
     def count(keep: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         counts = [count_pixels(keep(slots), num_slots + 1)[:, :-1] for slots in claimed]
@@ -255,7 +255,7 @@ def _pair_counter(
     Then the pixels that a mask loses to earlier ones are the sum of its overlaps with each of them:
     one histogram over pairs of slots replaces all further passes over the pixels.
     """
-    num_slots = rank.shape[1]
+    num_slots = slot_count(rank)
     bins = num_slots + 1
     second = claimed[1] if len(claimed) > 1 else tf.fill(tf.shape(claimed[0]), num_slots)
     pairs = tf.reshape(count_pixels(claimed[0] * bins + second, bins * bins), [-1, bins, bins])

@@ -58,14 +58,14 @@ def merge_slots(
     is_thing = channel < num_things
     class_id = tf.gather(tf.constant(channel_ids, tf.int32), channel)
     member = tf.one_hot(channel, len(channel_ids), dtype=tf.int32)
-    class_area = tf.reduce_sum(member * area[..., tf.newaxis], axis=1)
+    class_area = tf.reduce_sum(member * tf.expand_dims(area, -1), axis=1)
     stuff_area = tf.gather(class_area, channel, batch_dims=1)
     kept = tf.where(is_thing, area >= thing_area_limit, stuff_area >= stuff_area_limit)
     kept = tf.logical_and(kept, area > 0)
     panoptic = labels.panoptic_id(class_id, tf.where(is_thing, mask_id, 0), label_divisor)
 
     # The best slot of a stuff class speaks for it: the first one with the largest score.
-    candidate = tf.where(kept, score, -1.0)[..., tf.newaxis]
+    candidate = tf.expand_dims(tf.where(kept, score, -1.0), -1)
     best_of_class = tf.argmax(tf.where(member > 0, candidate, -2.0), axis=1, output_type=tf.int32)
     slot = tf.range(tf.shape(channel)[1])
     is_best = tf.equal(tf.gather(best_of_class, channel, batch_dims=1), slot)
@@ -76,6 +76,16 @@ def merge_slots(
         segment_id=tf.where(row, panoptic, -1),
         segment_score=tf.where(row, score, 0.0),
     )
+
+
+def slot_count(per_slot: tf.Tensor) -> int:
+    """Q of a tensor [B, Q, ...], which has to be static, unlike B."""
+    num_slots = per_slot.shape[1]
+    if num_slots is None:
+        raise ValueError(
+            f"`class_logits` needs a static number of slots; received {per_slot.shape}."
+        )
+    return num_slots
 
 
 def paint(best: tf.Tensor, per_slot: tf.Tensor, empty: float) -> tf.Tensor:

@@ -6,7 +6,7 @@ from typing import Sequence, Tuple
 
 import tensorflow as tf
 
-from kmax_tf.post_processing.merge import count_pixels, merge_slots, paint
+from kmax_tf.post_processing.merge import count_pixels, merge_slots, paint, slot_count
 from kmax_tf.post_processing.scores import class_scores
 from kmax_tf.post_processing.semantic import semantic_map
 from kmax_tf.post_processing.upsample import reduce_upsampled
@@ -66,7 +66,7 @@ class PixelWisePostProcessor:
             function=self._winners,
             dtypes=(tf.int32, tf.int32, tf.float32, tf.bool),
         )
-        num_slots = prediction.class_logits.shape[1]
+        num_slots = slot_count(classes.channel)
         any_slot = tf.reduce_any(takes_part, axis=1)[:, tf.newaxis, tf.newaxis]
         slot = tf.where(any_slot, slot, num_slots)
         assigned = tf.where(tf.logical_and(any_slot, confident), slot, num_slots)
@@ -106,7 +106,7 @@ class PixelWisePostProcessor:
         """
         kept = tf.where(takes_part[:, tf.newaxis, tf.newaxis], logits, _IGNORED_LOGIT)
         largest = tf.reduce_max(kept, axis=-1)
-        total = tf.reduce_sum(tf.exp(kept - largest[..., tf.newaxis]), axis=-1)
+        total = tf.reduce_sum(tf.exp(kept - tf.expand_dims(largest, -1)), axis=-1)
         probability = 1.0 / total
         confident = tf.logical_and(
             probability > self.pixel_threshold, tf.equal(largest, tf.reduce_max(logits, axis=-1))

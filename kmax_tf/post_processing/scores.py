@@ -29,7 +29,7 @@ def class_scores(class_logits: tf.Tensor) -> ClassScores:
     Returns:
       The `ClassScores` of all slots.
     """
-    probabilities = tf.nn.softmax(tf.cast(class_logits, tf.float32))[..., :-1]
+    probabilities = tf.nn.softmax(tf.cast(class_logits, tf.float32))[:, :, :-1]
     return ClassScores(
         confidence=tf.reduce_max(probabilities, axis=-1),
         channel=tf.argmax(probabilities, axis=-1, output_type=tf.int32),

@@ -54,11 +54,11 @@ def reduce_upsampled(
         return process_band(mask_logits, per_slot, 0)
 
     def process_item(item: tf.Tensor) -> Tuple[tf.Tensor, ...]:
-        image = item // num_bands
+        image, band = item // num_bands, tf.math.floormod(item, num_bands)
         outputs = process_band(
             mask_logits[image][tf.newaxis],
             per_slot[image][tf.newaxis],
-            (item % num_bands) * rows,
+            band * rows,
         )
         return tuple(output[0] for output in outputs)
 

@@ -1,0 +1,216 @@
+"""Pictures of panoptic maps: coloured segments with outlines and names over the image."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from kmax_tf import labels
+from kmax_tf.results.captions import load_font, write_captions
+from kmax_tf.results.regions import enlarge_regions, paint_regions, region_map
+from kmax_tf.results.segments import Segment, find_segments
+from kmax_tf.structures import DatasetInfo
+
+# Pictures up to this many pixels are drawn at twice their size and reduced, for smooth outlines.
+_SUPERSAMPLE_PIXELS = 1_500_000
+_INK = (24, 26, 31)
+_PAPER = (255, 255, 255)
+
+
+def draw_overlay(
+    image: np.ndarray,
+    panoptic: np.ndarray,
+    info: DatasetInfo,
+    segments: Optional[Sequence[Segment]] = None,
+    *,
+    opacity: float = 0.55,
+    min_side: int = 480,
+    show_names: bool = True,
+    show_scores: bool = False,
+) -> np.ndarray:
+    """Draws the segments of a panoptic map over its image.
+
+    Each segment has the colour of its class, instances in their own shade of it; thin outlines
+    separate segments; void keeps the image under fine hatching. Small images are enlarged, so that
+    names can be read.
+
+    Args:
+      image: uint8 [H, W, 3].
+      panoptic: int [H, W], panoptic ids.
+      info: classes of the data set.
+      segments: of the map, where they were found already.
+      opacity: of the colours, 0..1.
+      min_side: the shorter side of the picture is at least this long.
+      show_names: whether class names are written into segments.
+      show_scores: whether scores follow the names, where segments have one.
+
+    Returns:
+      uint8 [H', W', 3], H' and W' at least H and W.
+
+    Raises:
+      ValueError: image and map have different sizes.
+    """
+    image, panoptic = np.asarray(image), np.asarray(panoptic)
+    if image.shape != (*panoptic.shape, 3):
+        raise ValueError(
+            f"`image` has to be uint8 [{panoptic.shape[0]}, {panoptic.shape[1]}, 3], the size of "
+            f"`panoptic`; received {list(image.shape)}."
+        )
+    segments = find_segments({"panoptic": panoptic}, info) if segments is None else segments
+    colors = segment_colors(segments, info)
+    size = _picture_size(panoptic.shape, min_side)
+    scale = 2 if size[0] * size[1] <= _SUPERSAMPLE_PIXELS else 1
+    canvas_size = (size[0] * scale, size[1] * scale)
+    regions = enlarge_regions(region_map(panoptic, segments), canvas_size)
+    canvas = _resize(image, canvas_size, Image.Resampling.BICUBIC)
+    painted = paint_regions(canvas, regions, colors, opacity=opacity, scale=scale)
+    picture = _resize(painted, size, Image.Resampling.BOX)
+    if not show_names:
+        return picture
+    captions = [_caption(segment, show_scores) for segment in segments]
+    return write_captions(picture, regions[::scale, ::scale], captions, colors)
+
+
+def _caption(segment: Segment, show_score: bool) -> str:
+    """The class name as people say it: COCO's `wall-other-merged` is a wall."""
+    name = segment.name
+    for suffix in ("-merged", "-other", "-stuff"):
+        name = name[: -len(suffix)] if name.endswith(suffix) else name
+    name = name.replace("_", " ").strip()
+    if show_score and segment.score is not None:
+        name += f" {round(100 * segment.score)}%"
+    return name
+
+
+def segment_colors(segments: Sequence[Segment], info: DatasetInfo) -> np.ndarray:
+    """A colour per segment: that of its class, instances told apart by lightness and hue.
+
+    Args:
+      segments: of one image.
+      info: classes of the data set.
+
+    Returns:
+      uint8 [number of segments, 3]. The first instance of a class has its plain colour.
+    """
+    table = info.color_table()
+    instances: Dict[int, List[int]] = {}
+    for index, segment in enumerate(segments):
+        instances.setdefault(segment.class_id, []).append(index)
+    colors = np.zeros((len(segments), 3), np.uint8)
+    for class_id, members in instances.items():
+        # Numbered by instance, so that a segment keeps its colour when others appear or vanish.
+        members.sort(
+            key=lambda index: labels.instance_of(segments[index].segment_id, info.label_divisor)
+        )
+        for order, index in enumerate(members):
+            colors[index] = _shade(table[class_id], order)
+    return colors
+
+
+def _shade(color: np.ndarray, order: int) -> Tuple[int, int, int]:
+    """The `order`-th variation of a class colour; 0 is the colour itself, made visible."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(float(c) / 255 for c in color))
+    # Very dark and very pale class colours would vanish into shadows and highlights.
+    lightness = min(max(lightness, 0.34), 0.72)
+    if order:
+        turn = (order * 0.61803398875) % 1.0
+        lightness += (0.16, -0.12, 0.08, -0.18, 0.22)[order % 5]
+        hue += 0.06 * (turn - 0.5)
+        saturation *= 0.85 + 0.3 * turn
+    lightness = min(max(lightness, 0.26), 0.8)
+    shade = colorsys.hls_to_rgb(hue % 1.0, lightness, min(saturation, 1.0))
+    red, green, blue = (round(255 * channel) for channel in shade)
+    return red, green, blue
+
+
+def draw_comparison(
+    image: np.ndarray,
+    ground_truth: np.ndarray,
+    prediction: np.ndarray,
+    info: DatasetInfo,
+    *,
+    min_side: int = 480,
+) -> np.ndarray:
+    """Image, ground truth and prediction side by side, with titles.
+
+    Args:
+      image: uint8 [H, W, 3].
+      ground_truth: int [H, W], panoptic ids.
+      prediction: int [H, W], panoptic ids.
+      info: classes of the data set.
+      min_side: the shorter side of each picture is at least this long.
+
+    Returns:
+      uint8 [H', W', 3].
+    """
+    plain = _resize(image, _picture_size(image.shape[:2], min_side), Image.Resampling.BICUBIC)
+    panels = {
+        "image": plain,
+        "ground truth": draw_overlay(image, ground_truth, info, min_side=min_side),
+        "prediction": draw_overlay(image, prediction, info, min_side=min_side),
+    }
+    return draw_grid(
+        [add_title(picture, title) for title, picture in panels.items()], columns=len(panels)
+    )
+
+
+def add_title(picture: np.ndarray, title: str) -> np.ndarray:
+    """Puts a line of text above a picture uint8 [H, W, 3]; the result is uint8 [H + h, W, 3]."""
+    font = load_font(20)
+    height = 38
+    strip = Image.new("RGB", (picture.shape[1], height), _PAPER)
+    ImageDraw.Draw(strip).text((2, height // 2), title, fill=_INK, font=font, anchor="lm")
+    return np.concatenate([np.asarray(strip), picture])
+
+
+def draw_grid(
+    pictures: Sequence[np.ndarray], *, columns: Optional[int] = None, padding: int = 12
+) -> np.ndarray:
+    """Puts pictures into rows and columns on white.
+
+    Args:
+      pictures: uint8 [H_i, W_i, 3] each.
+      columns: pictures per row; nearly square where it is not given.
+      padding: pixels around each picture.
+
+    Returns:
+      uint8 [H, W, 3].
+
+    Raises:
+      ValueError: there is no picture.
+    """
+    if not pictures:
+        raise ValueError("`pictures` must hold at least one picture; received none.")
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    widths = [max(row[i].shape[1] for row in rows if i < len(row)) for i in range(len(rows[0]))]
+    heights = [max(picture.shape[0] for picture in row) for row in rows]
+    grid = np.full(
+        (sum(heights) + padding * (len(rows) + 1), sum(widths) + padding * (len(widths) + 1), 3),
+        255,
+        np.uint8,
+    )
+    top = padding
+    for row, height in zip(rows, heights):
+        left = padding
+        for picture, width in zip(row, widths):
+            grid[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+            left += width + padding
+        top += height + padding
+    return grid
+
+
+def _picture_size(size: Sequence[int], min_side: int) -> Tuple[int, int]:
+    """Height and width of the picture: the smallest whole multiple of the image that suffices."""
+    factor = max(1, -(-min_side // max(1, min(size))))
+    return size[0] * factor, size[1] * factor
+
+
+def _resize(picture: np.ndarray, size: Tuple[int, int], how: Image.Resampling) -> np.ndarray:
+    if picture.shape[:2] == size:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), how))
