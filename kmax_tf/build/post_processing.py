@@ -6,6 +6,7 @@ from typing import Callable, Dict, Optional, Sequence, Union
 
 import tensorflow as tf
 
+from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.post_processing.mask_wise import MaskWisePostProcessor
 from kmax_tf.post_processing.pixel_wise import PixelWisePostProcessor
 from kmax_tf.shapes import Size
@@ -68,9 +69,6 @@ def build_post_processor(config: experiment_pb2.ExperimentOptions) -> ProcessFun
     Raises:
       ValueError: no method is chosen, or no crop size is known when it is called without a size.
     """
-    # Reading the class table is the only thing here that touches files.
-    from kmax_tf.data.dataset_info import load_dataset_info
-
     dataset = config.eval_dataset_options
     if not dataset.dataset_info:
         dataset = config.train_dataset_options
