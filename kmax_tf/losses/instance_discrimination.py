@@ -1,0 +1,131 @@
+"""Instance discrimination: embeddings of pixels are alike within a segment, unlike across.
+
+`sampled_loss` is kMaX-DeepLab's form, between sampled pixels; `mask_mean_loss` is the original one
+of MaX-DeepLab (arXiv:2012.00759, equation 14), between pixels and the mean of every segment.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, List, Tuple
+
+import tensorflow as tf
+
+from kmax_tf.losses.cross_entropy import sparse_cross_entropy, top_k_mean
+from kmax_tf.losses.target_masks import TargetMasks, sum_by_segment
+
+_TEMPERATURE = 0.3
+# Rows of the pair matrix that are computed at a time, from the diagonal to the right.
+_PANEL = 512
+# Exponents reach from here down to -87: room for rows of small norm, at no loss of precision.
+_LARGEST_EXPONENT = 30.0
+
+
+def sampled_loss(
+    embedding: tf.Tensor, segment_id: tf.Tensor, *, num_segments: int, top_k_fraction: float
+) -> tf.Tensor:
+    """Cross entropy between "same segment" and the softmax of similarities, pixel by pixel.
+
+    The targets of a row are equal over the pixels of its segment, so that their part of the cross
+    entropy is one product with the segment's mean: no [K, K] array of targets exists.
+
+    A pixel without a segment has no target, and its loss is 0; its gradient is not: the reference
+    implementation's cross entropy still pushes it away from all pixels that it resembles.
+
+    Args:
+      embedding: float32 [B, K, D] of the sampled pixels, of norm 1 or less (as the model makes it).
+      segment_id: int32 [B, K]; pixels of -1 only serve as negatives.
+      num_segments: N.
+      top_k_fraction: share in [0, 1] of the hardest sampled pixels that counts.
+
+    Returns:
+      float32 [B].
+    """
+    labelled = segment_id >= 0
+    scaled = embedding * _TEMPERATURE**-0.5
+    count = sum_by_segment(tf.ones_like(scaled[..., 0]), segment_id, num_segments)
+    mean = (
+        sum_by_segment(scaled, segment_id, num_segments) / tf.maximum(count, 1.0)[..., tf.newaxis]
+    )
+    own_mean = tf.gather(mean, tf.maximum(segment_id, 0), batch_dims=1)
+    normalizer = log_normalizer_of_pairs(scaled)
+    losses = normalizer - tf.reduce_sum(scaled * own_mean, axis=-1)
+    return top_k_mean(tf.where(labelled, losses, _gradient_only(normalizer)), top_k_fraction)
+
+
+@tf.custom_gradient
+def _gradient_only(values: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
+    """Exact zeros (the mean counts what is not 0) with the gradient of `values`."""
+    return tf.zeros_like(values), lambda upstream: upstream
+
+
+@tf.custom_gradient
+def log_normalizer_of_pairs(features: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
+    """`logsumexp` over j of the products of features i and j.
+
+    Products are symmetric, so only the part from the diagonal to the right is computed, panel by
+    panel, forward and backward: little more than half of the work and memory.
+
+    Args:
+      features: float32 [B, K, D]. The squares of their norms must not differ by more than 100
+        within an image.
+
+    Returns:
+      float32 [B, K].
+    """
+    num_pixels = features.shape[1]
+    starts = range(0, num_pixels, _PANEL)
+    squares = tf.reduce_sum(tf.square(features), axis=-1)
+    # No product is larger than the largest square.
+    shift = tf.reduce_max(squares, axis=-1, keepdims=True) - _LARGEST_EXPONENT
+    panels: List[tf.Tensor] = []
+    sums: List[tf.Tensor] = []
+    below = tf.zeros_like(squares)
+    for start in starts:
+        rest = features[:, start:]
+        rows = rest[:, :_PANEL]
+        products = tf.matmul(rows, rest, transpose_b=True)
+        panels.append(tf.exp(products - shift[..., tf.newaxis]))
+        sums.append(below[:, :_PANEL] + tf.reduce_sum(panels[-1], axis=2))
+        below = below[:, _PANEL:] + tf.reduce_sum(panels[-1], axis=1)[:, _PANEL:]
+    total = tf.concat(sums, axis=1)
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        factor = upstream / total
+        parts: List[tf.Tensor] = []
+        below = tf.zeros_like(features)
+        for start, panel in zip(starts, panels):
+            rest = features[:, start:]
+            # Pair (i, j) stands in row i of the softmax and, mirrored, in row j.
+            factors = factor[:, start:]
+            pair = panel * (factors[:, :_PANEL, tf.newaxis] + factors[:, tf.newaxis, :])
+            parts.append(below[:, :_PANEL] + tf.matmul(pair, rest))
+            mirrored = tf.matmul(pair, rest[:, :_PANEL], transpose_a=True)
+            below = below[:, _PANEL:] + mirrored[:, _PANEL:]
+        return tf.concat(parts, axis=1)
+
+    return tf.math.log(total) + shift, gradient
+
+
+def mask_mean_loss(
+    embedding: tf.Tensor, masks: TargetMasks, *, num_things: int, top_k_fraction: float
+) -> tf.Tensor:
+    """Cross entropy of every thing pixel over the mean embeddings of all segments.
+
+    Args:
+      embedding: float32 [B, P, D].
+      masks: of the same pixels.
+      num_things: T; rows below it are things.
+      top_k_fraction: share in [0, 1] of the hardest pixels that counts.
+
+    Returns:
+      float32 [B].
+    """
+    num_segments = masks.area.shape[1]
+    sums = sum_by_segment(embedding, masks.segment_id, num_segments)
+    mean = sums / tf.maximum(masks.area, 1.0)[..., tf.newaxis]
+    mean = tf.math.l2_normalize(mean, axis=-1, epsilon=1e-12)
+    logits = tf.matmul(embedding, mean, transpose_b=True) / _TEMPERATURE
+    logits = tf.where(masks.exists[:, tf.newaxis, :], logits, -99999.0)
+    is_thing = (masks.segment_id >= 0) & (masks.segment_id < num_things)
+    losses = sparse_cross_entropy(logits, tf.maximum(masks.segment_id, 0))
+    return top_k_mean(tf.where(is_thing, losses, 0.0), top_k_fraction)
