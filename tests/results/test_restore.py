@@ -39,3 +39,16 @@ def test_keeps_dtype_and_trailing_axis():
 def test_rejects_sizes_that_do_not_fit(valid, image):
     with pytest.raises(ValueError, match=r"_size` must"):
         restore_map(np.zeros((4, 4), np.int32), valid, image)
+
+
+def test_equals_the_reference_implementation(golden):
+    case = np.load(golden / "predictor" / "undo.npz")
+    pairs = (
+        ("panoptic", "undone_panoptic"),
+        ("semantic", "undone_semantic"),
+        ("scores", "undone_scores"),
+    )
+    for name, expected in pairs:
+        for index in range(2):
+            restored = restore_map(case[name][index], case["resized"], case["raw"])
+            np.testing.assert_array_equal(restored, case[expected][index])

@@ -1,0 +1,132 @@
+"""Evaluation over records: every image once, at its own size, and saved as COCO panoptic files."""
+
+from __future__ import annotations
+
+import json
+from typing import List
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evaluation import evaluate
+from evaluation.evaluate import evaluate_checkpoint, images_of_batch
+from kmax_tf.build.config import load_config
+from kmax_tf.build.inference import Inference
+from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.results.coco_panoptic import coco_to_panoptic, read_ids
+from kmax_tf.structures import PanopticPrediction
+from tests import tiny
+
+SIZES = [(65, 65), (33, 65), (65, 49)]
+INFO = load_dataset_info("shapes")
+
+
+class Oracle:
+    """Predicts the ground truth, image after image, whatever it is shown."""
+
+    def __init__(self, truths: List[np.ndarray]) -> None:
+        padded = np.zeros((len(truths), 65, 65), np.int32)
+        for row, truth in zip(padded, truths):
+            row[: truth.shape[0], : truth.shape[1]] = truth
+        self.truths = tf.constant(padded)
+        self.next = tf.Variable(0)
+
+    def __call__(self, images: tf.Tensor) -> PanopticPrediction:
+        count = tf.shape(images)[0]
+        panoptic = self.truths[self.next : self.next + count]
+        self.next.assign_add(count)
+        ids = tf.tile([[1 * 256 + 1, 4 * 256 + 1, 7 * 256, -1]], [count, 1])
+        zeros = tf.zeros_like(panoptic, tf.float32)
+        return PanopticPrediction(
+            panoptic=panoptic,
+            semantic=tf.where(panoptic > 0, panoptic // 256, 7),
+            mask_id=panoptic,
+            instance_score=zeros,
+            semantic_score=zeros,
+            segment_class=tf.where(ids > 0, ids // 256, -1),
+            segment_id=ids,
+            segment_score=tf.tile([[0.9, 0.8, 0.7, 0.0]], [count, 1]),
+        )
+
+
+@pytest.fixture
+def setup(tmp_path, monkeypatch):
+    """Config, records and an oracle in the place of the model."""
+    records = tiny.write_records(tmp_path, SIZES)
+    config = load_config(tiny.CONFIG, [f"KMAX_DATA={tmp_path}"])
+    config.eval_dataset_options.min_resize_value.append(0)  # Sizes stay as they are.
+    oracle = Oracle(records.truths)
+
+    def build(config, *, checkpoint):
+        assert checkpoint == "some/ckpt-1"
+        return Inference(oracle, lambda image: (image, image), (65, 65), INFO)
+
+    monkeypatch.setattr(evaluate, "build_inference", build)
+    return config, records
+
+
+def test_an_oracle_reaches_everything(setup):
+    config, _ = setup
+    advanced = []
+    evaluation = evaluate_checkpoint(config, "some/ckpt-1", advance=advanced.append)
+    assert evaluation.num_images == 3
+    assert advanced == [2, 1]
+    for metric in ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou"):
+        assert evaluation.result[metric] == pytest.approx(100.0)
+    assert "3 images" in evaluation.table
+    rows = {row["name"]: row for row in evaluation.result["per_class"]}
+    assert rows["circle"]["tp"] == rows["star"]["tp"] == rows["sky"]["tp"] == 3
+
+
+def test_eval_steps_limits_the_batches(setup):
+    config, _ = setup
+    config.evaluator_options.eval_steps = 1
+    assert evaluate_checkpoint(config, "some/ckpt-1").num_images == 2
+
+
+def test_saved_predictions_are_the_predicted_maps(setup, tmp_path):
+    config, records = setup
+    folder = tmp_path / "predictions"
+    evaluate_checkpoint(config, "some/ckpt-1", save_predictions=folder)
+    content = json.loads((folder / "panoptic.json").read_text())
+    assert [each["image_id"] for each in content["annotations"]] == ["first image", 1, 2]
+    for annotation, truth, name in zip(content["annotations"], records.truths, records.names):
+        assert annotation["file_name"] == f"{name}.png"
+        ids = read_ids(folder / annotation["file_name"])
+        restored = coco_to_panoptic(ids, annotation["segments_info"], INFO)
+        np.testing.assert_array_equal(restored, truth)
+        scores = {s["category_id"]: s["score"] for s in annotation["segments_info"]}
+        assert sorted(scores.values()) == pytest.approx([0.7, 0.8, 0.9])
+
+
+def test_data_without_labels_can_only_be_predicted(setup, tmp_path):
+    config, _ = setup
+    config.eval_dataset_options.decode_groundtruth_label = False
+    with pytest.raises(ValueError, match="nothing can be measured: give `--save_predictions`"):
+        evaluate_checkpoint(config, "some/ckpt-1")
+    evaluation = evaluate_checkpoint(config, "some/ckpt-1", save_predictions=tmp_path / "new")
+    assert evaluation == ({}, "", 3)
+    assert len(list((tmp_path / "new").glob("*.png"))) == 3
+
+
+def test_unfilled_placeholder_is_named(setup):
+    config, _ = setup
+    config.eval_dataset_options.file_pattern[0] = "${NOWHERE}/val-*"
+    with pytest.raises(ValueError, match="nothing fills"):
+        evaluate_checkpoint(config, "some/ckpt-1")
+
+
+def test_maps_come_back_at_the_size_of_the_file(golden):
+    case = np.load(golden / "predictor" / "undo.npz")
+    rows = np.zeros((2, 4), np.int32)
+    maps = case["panoptic"], case["semantic"], case["scores"]
+    prediction = PanopticPrediction(maps[0], maps[1], maps[0], maps[2], maps[2], rows, rows, rows)
+    targets = {"valid_size": np.stack([case["resized"]] * 2), "image_id": np.array([4, 5])}
+    sizes = {"original_size": np.stack([case["raw"]] * 2)}
+    images = list(images_of_batch(prediction, targets, sizes))
+    assert [image.image_id for image in images] == [4, 5]
+    for index, image in enumerate(images):
+        assert image.ground_truth is None
+        np.testing.assert_array_equal(image.panoptic, case["undone_panoptic"][index])
+        np.testing.assert_array_equal(image.semantic, case["undone_semantic"][index])

@@ -1,0 +1,97 @@
+"""`kmax predict`: files, table, unreadable images and contradicting flags."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kmax_tf.build.inference import Inference
+from kmax_tf.export.export import export_saved_model
+from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
+from trainer import cli
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory) -> str:
+    """A toy SavedModel as `kmax export` writes it."""
+    folder = tmp_path_factory.mktemp("models")
+    inference = Inference(ToyNetwork(), prepare, SIZE, INFO)
+    export_saved_model(
+        inference, export_dir=folder, version=1, model_name="toy", images=[toy_image(33, 65)]
+    )
+    return f"{folder}/1"
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Folder with two images, one of them named like a third outside."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.fromarray(toy_image(20, 40)).save(folder / "000139.png")
+    Image.fromarray(toy_image(33, 30, 1)).save(folder / "street.png")
+    Image.fromarray(toy_image(10, 10, 2)).save(tmp_path / "street.jpg")
+    return folder
+
+
+def test_writes_pictures_and_json(saved_model, images, tmp_path, capsys):
+    output = tmp_path / "out"
+    street = images.parent / "street.jpg"
+    arguments = [f"--saved_model={saved_model}", str(images), str(street), f"--output_dir={output}"]
+    assert cli.main(["predict", *arguments]) == 0
+    names = {"000139", "street", "street_2"}
+    assert {path.name for path in output.iterdir()} == {
+        "panoptic.json",
+        *(f"{name}_overlay.png" for name in names),
+        *(f"{name}_panoptic.png" for name in names),
+    }
+    content = json.loads((output / "panoptic.json").read_text())
+    assert [image["id"] for image in content["images"]] == [139, "street", "street_2"]
+    assert [image["file_name"] for image in content["images"]] == [
+        "000139.png",
+        "street.png",
+        "street.jpg",
+    ]
+    assert [each["file_name"] for each in content["annotations"]] == [
+        "000139_panoptic.png",
+        "street_panoptic.png",
+        "street_2_panoptic.png",
+    ]
+    out = capsys.readouterr().out
+    assert "[2/3]" in out
+    assert "bright" in out
+    assert f"3 of 3 images predicted; results are in {output}." in out
+
+
+def test_unreadable_images_are_named_and_the_others_go_on(saved_model, images, tmp_path, capsys):
+    (images / "broken.jpg").write_bytes(b"\xff\xd8\xff and nothing")
+    output = tmp_path / "out"
+    arguments = [f"--saved_model={saved_model}", str(images), f"--output_dir={output}"]
+    assert cli.main(["predict", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert "broken.jpg" in captured.err
+    assert "2 of 3 images predicted" in captured.out
+    assert len(list(output.glob("*_overlay.png"))) == 2
+    assert len(json.loads((output / "panoptic.json").read_text())["images"]) == 2
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["image.png"], "`--config_file` and `--checkpoint`, or `--saved_model`"),
+        (["image.png", "--config_file=a"], "--checkpoint missing"),
+        (["image.png", "--saved_model=m", "--checkpoint=c"], "leave out --checkpoint"),
+        (["none.png", "--saved_model=m"], "none.png does not exist"),
+        (["image.png", "--saved_model=m"], "`saved_model` must be a folder"),
+    ],
+)
+def test_errors_are_one_sentence(flags, sentence, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save("image.png")
+    assert cli.main(["predict", *flags, "--output_dir=out"]) == 2
+    errors = [e for e in capsys.readouterr().err.splitlines() if e.startswith("kmax: ")]
+    assert len(errors) == 1
+    assert sentence in errors[0]
+    assert not (tmp_path / "out").exists()
