@@ -6,6 +6,7 @@ from typing import Callable, Dict, List, Optional
 
 import tensorflow as tf
 
+from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.heads.mask_prediction import MaskHead, MaskHeadSettings
 from kmax_tf.heads.semantic import SemanticDecoderSettings, SemanticHead
 from kmax_tf.layers.norm import NormSettings
@@ -40,8 +41,6 @@ def build_model(config: experiment_pb2.ExperimentOptions) -> MaskSegmenter:
     Raises:
       ValueError: the data set is unknown.
     """
-    from kmax_tf.data.dataset_info import load_dataset_info
-
     return build_model_for(config, load_dataset_info(config.train_dataset_options.dataset_info))
 
 

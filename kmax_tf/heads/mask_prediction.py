@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kmax_tf.layers.conv import ConvNorm, LinearNorm, SeparableConvNorm
 from kmax_tf.layers.norm import BatchNorm, NormSettings
+from kmax_tf.shapes import dimensions
 from kmax_tf.structures import MaskPrediction
 
 VOID_PRIOR = 0.9
@@ -98,7 +99,11 @@ class MaskHead(tf.keras.layers.Layer):
         pixels = self.pixel_norm(pixels, training=training)
         pixels = tf.math.l2_normalize(pixels, -1)  # x / sqrt(max(sum x^2, 1e-12))
         masks = self.mask_projection(mask_feature, training=training)
-        logits = tf.einsum("bhwd,bnd->bhwn", pixels, masks)
+        batch, height, width, channels = dimensions(pixels)
+        logits = tf.matmul(
+            tf.reshape(pixels, [batch, height * width, channels]), masks, transpose_b=True
+        )
+        logits = tf.reshape(logits, [batch, height, width, masks.shape[1]])
         return self.mask_norm(logits, training=training), pixels
 
     def _void_bias(self, dtype: tf.DType) -> tf.Tensor:

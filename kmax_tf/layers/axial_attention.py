@@ -66,6 +66,7 @@ class AxisAttention(tf.keras.layers.Layer):
         self.value_positions = RelativePositions(value_depth, name="value_positions")
 
     def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
         self.qkv_kernel = self.add_weight(
             name="qkv_kernel",
             shape=[input_shape[-1], 2 * self.key_width + self.value_width],

@@ -21,6 +21,10 @@ class NormSettings(NamedTuple):
     sync: bool
 
 
+_SMALL = 2**16
+"""Elements up to which plain operations beat the fused ones in training (fixed cost, CPU)."""
+
+
 class BatchNorm(tf.keras.layers.Layer):
     """Batch norm with one set of parameters per index of `axes`.
 
@@ -55,6 +59,7 @@ class BatchNorm(tf.keras.layers.Layer):
         self.initial_gamma = gamma
 
     def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
         sizes = list(input_shape)
         kept = sorted(axis % len(sizes) for axis in self.axes)
         self._channels_last = kept == [len(sizes) - 1]
@@ -79,28 +84,27 @@ class BatchNorm(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         training = training and self.trainable
         replicas = self._replicas() if training else None
-        if self._channels_last and replicas is None:
+        small = training and (inputs.shape.num_elements() or _SMALL + 1) <= _SMALL
+        if self._channels_last and replicas is None and not small:
             return self._fused(inputs, training)
-        if not training:
-            scale, shift = self.scale_and_shift()
-            scale = tf.cast(tf.reshape(scale, self._broadcast_shape), inputs.dtype)
-            return inputs * scale + tf.cast(tf.reshape(shift, self._broadcast_shape), inputs.dtype)
         features = tf.cast(inputs, tf.float32)
-        mean, variance = self._moments(features, replicas)
-        self._update(mean, variance)
-        scale = tf.math.rsqrt(variance + self.norm.epsilon)
-        scale *= tf.reshape(self.gamma, self._broadcast_shape)
-        shift = tf.reshape(self.beta, self._broadcast_shape) - mean * scale
-        return tf.cast(features * scale + shift, inputs.dtype)
-
-    def scale_and_shift(self) -> Tuple[tf.Tensor, tf.Tensor]:
-        """The affine map of inference, so that a caller can fold it into what comes before.
-
-        Returns:
-          Two float32 tensors in the shape of the parameters: `scale * x + shift`.
-        """
-        scale = self.gamma * tf.math.rsqrt(self.moving_variance + self.norm.epsilon)
-        return scale, self.beta - self.moving_mean * scale
+        gamma, beta = (tf.reshape(v, self._broadcast_shape) for v in (self.gamma, self.beta))
+        if not training:
+            scale = gamma * tf.math.rsqrt(
+                tf.reshape(self.moving_variance, self._broadcast_shape) + self.norm.epsilon
+            )
+            shift = beta - tf.reshape(self.moving_mean, self._broadcast_shape) * scale
+            return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
+        if replicas is None:
+            outputs, mean, variance = self._normalize(features, gamma, beta)
+        else:
+            mean, variance = self._moments_over(replicas, features)
+            scale = tf.math.rsqrt(variance + self.norm.epsilon) * gamma
+            outputs = features * scale + (beta - mean * scale)
+        fresh = 1.0 - self.norm.momentum
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign_sub((moving - tf.reshape(batch, moving.shape)) * fresh)
+        return tf.cast(outputs, inputs.dtype)
 
     def _fused(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         features = inputs
@@ -122,24 +126,54 @@ class BatchNorm(tf.keras.layers.Layer):
             exponential_avg_factor=fresh,
         )
         if training:
-            count = _count(features)
+            count = _count(features, (0, 1, 2))
             # The operation moves towards the unbiased variance v * n / (n - 1); undo the factor.
             variance = variance * ((count - 1.0) / count) + moving_variance * (
                 self.norm.momentum / count
             )
             self.moving_mean.assign(tf.reshape(mean, self.moving_mean.shape))
             self.moving_variance.assign(tf.reshape(variance, self.moving_variance.shape))
-        return outputs if features is inputs else tf.reshape(outputs, tf.shape(inputs))
+        if features is inputs:
+            return outputs
+        shape = inputs.shape if inputs.shape.is_fully_defined() else tf.shape(inputs)
+        return tf.reshape(outputs, shape)
 
-    def _moments(
-        self, features: tf.Tensor, replicas: Optional[tf.distribute.ReplicaContext]
+    def _normalize(
+        self, features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Normalises by the statistics of `features`; also returns mean and biased variance."""
+        axes = self._reduced
+        mean = tf.reduce_mean(features, axes, keepdims=True)
+        variance = tf.reduce_mean(tf.math.squared_difference(features, mean), axes, keepdims=True)
+
+        # The gradient in closed form, mean and variance included: a third fewer nodes.
+        @tf.custom_gradient
+        def normalize(
+            features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, mean: tf.Tensor, inv: tf.Tensor
+        ) -> Tuple[tf.Tensor, Any]:
+            normal = (features - mean) * inv
+
+            def gradient(upstream: tf.Tensor) -> Tuple[Optional[tf.Tensor], ...]:
+                beta_gradient = tf.reduce_sum(upstream, axes, keepdims=True)
+                gamma_gradient = tf.reduce_sum(upstream * normal, axes, keepdims=True)
+                share = 1.0 / _count(features, axes)
+                through_statistics = beta_gradient * share + normal * (gamma_gradient * share)
+                inputs_gradient = (upstream - through_statistics) * (inv * gamma)
+                return inputs_gradient, gamma_gradient, beta_gradient, None, None
+
+            return normal * gamma + beta, gradient
+
+        inv = tf.math.rsqrt(variance + self.norm.epsilon)
+        return normalize(features, gamma, beta, mean, inv), mean, variance
+
+    def _moments_over(
+        self, replicas: tf.distribute.ReplicaContext, features: tf.Tensor
     ) -> Tuple[tf.Tensor, tf.Tensor]:
-        if replicas is None:
-            return tf.nn.moments(features, self._reduced, keepdims=True)
+        """Mean and biased variance over all replicas."""
         sums = tf.reshape(tf.reduce_sum(features, self._reduced), [-1])
         squares = tf.reshape(tf.reduce_sum(tf.square(features), self._reduced), [-1])
         channels = _product(self._flat_shape)
-        count = tf.cast(tf.size(features), tf.float32) / channels
+        count = tf.convert_to_tensor(_count(features, self._reduced))
         # One message for all three: the number of collectives counts, not their size.
         packed = replicas.all_reduce(
             tf.distribute.ReduceOp.SUM, tf.concat([sums, squares, [count]], 0)
@@ -150,11 +184,6 @@ class BatchNorm(tf.keras.layers.Layer):
             tf.reshape(mean, self._broadcast_shape),
             tf.reshape(variance, self._broadcast_shape),
         )
-
-    def _update(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
-        fresh = 1.0 - self.norm.momentum
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign_sub((moving - tf.reshape(batch, moving.shape)) * fresh)
 
     def _replicas(self) -> Optional[tf.distribute.ReplicaContext]:
         """The replica context when statistics have to travel between replicas."""
@@ -210,6 +239,7 @@ class LayerNorm(tf.keras.layers.Layer):
         self.epsilon = epsilon
 
     def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
         shape = [input_shape[-1]]
         options = {"shape": shape, "dtype": tf.float32, "experimental_autocast": False}
         self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
@@ -232,9 +262,9 @@ def _product(shape: Sequence[int]) -> int:
     return result
 
 
-def _count(features: tf.Tensor) -> Any:
-    """Number of elements per channel of [B, h, w, D]: a float, or a tensor where B is dynamic."""
-    sizes = features.shape[:-1]
-    if sizes.is_fully_defined():
-        return float(sizes.num_elements())
-    return tf.cast(tf.reduce_prod(tf.shape(features)[:-1]), tf.float32)
+def _count(features: tf.Tensor, axes: Sequence[int]) -> Any:
+    """Number of elements along `axes`: a float, or a float32 scalar where a size is dynamic."""
+    sizes = [features.shape[axis] for axis in axes]
+    if None not in sizes:
+        return float(_product(sizes))
+    return tf.cast(tf.reduce_prod(tf.gather(tf.shape(features), axes)), tf.float32)

@@ -23,6 +23,7 @@ class RelativePositions(tf.keras.layers.Layer):
         self.max_distance = max_distance
 
     def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=[2 * self.max_distance + 1, self.channels],

@@ -36,7 +36,8 @@ class MaskSegmenter(tf.keras.Model):
         semantic_head: Optional[SemanticHead],
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Under mixed precision pixel values are scaled before the encoder rounds them.
+        super().__init__(autocast=False, **kwargs)
         self.pixel_encoder = pixel_encoder
         self.pixel_decoder = pixel_decoder
         self.transformer_decoder = transformer_decoder

@@ -51,6 +51,7 @@ class ResidualBlock(tf.keras.layers.Layer):
         self._activate = activation_function(activation)
 
     def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
         if input_shape[-1] != EXPANSION * self.width:
             self.shortcut = ConvNorm(
                 EXPANSION * self.width,

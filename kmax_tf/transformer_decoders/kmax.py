@@ -57,6 +57,7 @@ class KMaxTransformerDecoder(TransformerDecoder):
         self.mask_projection = LinearNorm(width, name="mask_projection", **options)
 
     def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
         self.cluster_centers = self.add_weight(
             name="cluster_centers",
             shape=[1, self.num_mask_slots, self.block_settings.width],
