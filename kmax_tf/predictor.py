@@ -170,13 +170,11 @@ def _build(
 ) -> Tuple[DatasetInfo, Run]:
     # Building a model needs far more of the library than running a SavedModel.
     from kmax_tf.build.inference import build_inference
-    from kmax_tf.export.serving import ServingModule
+    from kmax_tf.export.serving import Serving
 
     inference = build_inference(config, checkpoint=checkpoint, model=model)
-    module = ServingModule(
-        inference.network, prepare=inference.prepare, input_size=inference.input_size
-    )
-    return inference.info, module.from_tensor
+    serving = Serving(inference.network, prepare=inference.prepare, input_size=inference.input_size)
+    return inference.info, serving.from_tensor
 
 
 def _load_saved_model(folder: Union[str, os.PathLike]) -> Tuple[DatasetInfo, Any]:

@@ -9,11 +9,10 @@ import tempfile
 from typing import List, NamedTuple, Sequence, Union
 
 import numpy as np
-import tensorflow as tf
 
 from kmax_tf.build.inference import Inference
 from kmax_tf.data.dataset_info import save_dataset_info
-from kmax_tf.export.serving import ServingModule
+from kmax_tf.export.serving import Serving
 from kmax_tf.export.verify import Comparison, verify_saved_model
 from kmax_tf.export.warmup import write_warmup_requests
 
@@ -101,14 +100,10 @@ def _write(inference: Inference, folder: pathlib.Path, model_name: str) -> None:
     with tempfile.TemporaryDirectory() as labels_folder:
         labels_file = os.path.join(labels_folder, LABELS_FILE)
         save_dataset_info(inference.info, labels_file)
-        module = ServingModule(
-            inference.network,
-            prepare=inference.prepare,
-            input_size=inference.input_size,
-            labels_file=labels_file,
+        serving = Serving(
+            inference.network, prepare=inference.prepare, input_size=inference.input_size
         )
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
+        serving.save(folder, labels_file=labels_file)
     write_warmup_requests(folder, model_name=model_name, input_size=inference.input_size)
 
 

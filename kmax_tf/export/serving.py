@@ -6,7 +6,8 @@ all run in the graph. No Python function, no custom op, no fixed batch size.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Optional, Sequence, Tuple, Union
+import os
+from typing import Callable, Dict, Sequence, Tuple, Union
 
 import tensorflow as tf
 
@@ -27,43 +28,31 @@ _PNG_START = b"\x89PNG"
 _JPEG_START = b"\xff\xd8\xff"
 
 
-class ServingModule(tf.Module):
-    """Holds the variables and the two functions of a SavedModel.
+class Serving:
+    """The two functions of a SavedModel.
 
-    The Keras model itself stays out of sight on purpose: attached, Keras would trace each of its
-    layers again while saving, which takes minutes and multiplies the size of the file.
+    Neither the Keras model nor these functions are attached to what is saved, only variables and
+    signatures: attached, they would be traced once more while saving (a Keras model layer by
+    layer), which costs minutes and doubles the size of the graph.
 
-    Both functions return a dict (`signature_outputs`): `panoptic`, `semantic` int32 maps,
-    `segment_id`, `segment_class` int32 [N, Q], `segment_score` float32 [N, Q], `valid_size` int32
-    [N, 2] (the image inside the network's input) and `image_size` int32 [N, 2].
+    Both functions return a dict: `panoptic`, `semantic` int32 maps, `segment_id`, `segment_class`
+    int32 [N, Q], `segment_score` float32 [N, Q], `valid_size` int32 [N, 2] (the image inside the
+    network's input) and `image_size` int32 [N, 2].
 
     Args:
-      network: model and post-processing in one function. It is traced here; the variables that it
-        reads are the ones that are saved (not those of heads that only training needs).
+      network: model and post-processing in one function.
       prepare: evaluation preprocessing of one image.
       input_size: height and width of the network's input.
-      labels_file: JSON of the classes, copied into the SavedModel's assets under its own name.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        *,
-        prepare: Prepare,
-        input_size: Sequence[int],
-        labels_file: Optional[str] = None,
-    ) -> None:
-        super().__init__(name="kmax")
+    def __init__(self, network: Network, *, prepare: Prepare, input_size: Sequence[int]) -> None:
         self._prepare = prepare
         self._input_size = tuple(input_size)
-        if labels_file is not None:
-            self.labels = tf.saved_model.Asset(labels_file)
         images = tf.TensorSpec([None, *self._input_size, 3], tf.float32)
         # One traced network, called by both functions: the graph holds it once.
         self._network = tf.function(
             lambda prepared: signature_outputs(network(prepared)), input_signature=[images]
         )
-        self.weights = list(self._network.get_concrete_function().variables)
         self.from_bytes = tf.function(
             self._from_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")]
         )
@@ -71,6 +60,23 @@ class ServingModule(tf.Module):
             self._from_tensor,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")],
         )
+
+    def save(
+        self, folder: Union[str, os.PathLike], *, labels_file: Union[str, os.PathLike]
+    ) -> None:
+        """Writes the SavedModel.
+
+        Args:
+          folder: gets `saved_model.pb`, `variables/` and `assets/`.
+          labels_file: JSON of the classes, copied into the assets under its own name.
+        """
+        signatures = self.signatures()
+        saved = tf.Module(name="kmax")
+        # What the graph reads; heads that only training needs stay behind.
+        saved.weights = list(signatures["image_tensor"].variables)
+        saved.labels = tf.saved_model.Asset(os.fspath(labels_file))
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(saved, os.fspath(folder), signatures=signatures, options=options)
 
     def signatures(self) -> Dict[str, Callable]:
         """Signature name -> concrete function, as `tf.saved_model.save` takes them."""

@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmax_tf.export.serving import ServingModule, decode_image
+from kmax_tf.export.serving import Serving, decode_image
 from kmax_tf.results.restore import restore_map
 from tests.export.toy import SIZE, ToyNetwork, prepare, toy_image
 
 
 @pytest.fixture(scope="module")
-def module() -> ServingModule:
+def serving() -> Serving:
     network = ToyNetwork()
-    return ServingModule(network, prepare=prepare, input_size=SIZE)
+    return Serving(network, prepare=prepare, input_size=SIZE)
 
 
 def png(image: np.ndarray) -> bytes:
     return tf.io.encode_png(image).numpy()
 
 
-def test_bytes_of_mixed_sizes_in_one_batch(module):
+def test_bytes_of_mixed_sizes_in_one_batch(serving):
     images = [toy_image(20, 31), toy_image(33, 65, 1), toy_image(9, 50, 2)]
-    outputs = module.from_bytes(tf.constant([png(image) for image in images]))
+    outputs = serving.from_bytes(tf.constant([png(image) for image in images]))
     assert {name: list(value.shape) for name, value in outputs.items()} == {
         "panoptic": [3, *SIZE],
         "semantic": [3, *SIZE],
@@ -40,25 +40,29 @@ def test_bytes_of_mixed_sizes_in_one_batch(module):
         np.testing.assert_array_equal(outputs["semantic"][index, :height, :width], expected)
 
 
-def test_tensor_maps_come_back_at_the_size_of_the_image(module):
+def test_tensor_maps_come_back_at_the_size_of_the_image(serving):
     images = np.stack([toy_image(40, 30, seed) for seed in range(2)])
-    outputs = module.from_tensor(images)
+    outputs = serving.from_tensor(images)
     assert outputs["panoptic"].shape == (2, 40, 30)
     assert outputs["panoptic"].dtype == tf.int32
     np.testing.assert_array_equal(outputs["valid_size"], [[33, 30]] * 2)
     np.testing.assert_array_equal(outputs["image_size"], [[40, 30]] * 2)
-    small = module.from_bytes(tf.constant([png(image) for image in images]))
+    small = serving.from_bytes(tf.constant([png(image) for image in images]))
     for index in range(2):
         expected = restore_map(small["panoptic"][index].numpy(), (33, 30), (40, 30))
         np.testing.assert_array_equal(outputs["panoptic"][index], expected)
 
 
-def test_only_variables_that_are_read_are_kept(module):
-    assert [variable.shape for variable in module.weights] == [2]
+def test_only_variables_that_are_read_are_saved(serving, tmp_path):
+    (tmp_path / "labels.json").write_text("{}")
+    serving.save(tmp_path / "saved", labels_file=tmp_path / "labels.json")
+    assert (tmp_path / "saved" / "assets" / "labels.json").read_text() == "{}"
+    variables = tf.saved_model.load(str(tmp_path / "saved")).weights
+    assert [variable.shape for variable in variables] == [2]
 
 
-def test_signatures_have_no_fixed_batch_size(module):
-    for function in module.signatures().values():
+def test_signatures_have_no_fixed_batch_size(serving):
+    for function in serving.signatures().values():
         for tensor in [*function.inputs[:1], *function.outputs]:
             assert tensor.shape[0] is None
         stateful = {op.type for op in function.graph.get_operations()}
@@ -75,9 +79,9 @@ def test_jpeg_png_and_gray_images_decode():
 
 
 @pytest.mark.parametrize("broken", [b"", b"hello", b"GIF89a and more", png(toy_image(9, 9))[:60]])
-def test_a_broken_image_fails_the_request(module, broken):
+def test_a_broken_image_fails_the_request(serving, broken):
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        module.from_bytes(tf.constant([png(toy_image(8, 8)), broken]))
+        serving.from_bytes(tf.constant([png(toy_image(8, 8)), broken]))
     message = str(caught.value)
     assert "PNG" in message
     if not broken.startswith(b"\x89PNG"):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from kmax_tf.export.serving import ServingModule
+from kmax_tf.export.serving import Serving
 from kmax_tf.export.verify import (
     Comparison,
     format_comparisons,
@@ -23,8 +22,9 @@ def saved(tmp_path_factory):
     """Network and folder it is saved in."""
     folder = tmp_path_factory.mktemp("saved")
     network = ToyNetwork()
-    module = ServingModule(network, prepare=prepare, input_size=SIZE)
-    tf.saved_model.save(module, str(folder), signatures=module.signatures())
+    labels_file = tmp_path_factory.mktemp("labels") / "labels.json"
+    labels_file.write_text("{}")
+    Serving(network, prepare=prepare, input_size=SIZE).save(folder, labels_file=labels_file)
     return network, folder
 
 
