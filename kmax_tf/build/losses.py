@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Tuple
 
+from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.losses import kmax
 from kmax_tf.losses.total import TotalLoss
 from kmax_tf.structures import DatasetInfo
@@ -72,9 +73,6 @@ def build_loss(config: experiment_pb2.ExperimentOptions) -> TotalLoss:
     Raises:
       ValueError: no criterion is chosen, or none of its terms is on.
     """
-    # Reading the class table is the only thing here that touches files.
-    from kmax_tf.data.dataset_info import load_dataset_info
-
     return loss_from_options(
         config.trainer_options.loss_options,
         load_dataset_info(config.train_dataset_options.dataset_info),

@@ -40,8 +40,9 @@ def slot_statistics(
         own = tf.gather(logits, tf.maximum(slot_of_pixel, 0), batch_dims=2)
         # The largest probability is at least 1/Q: its logarithm is exact, and no second pass of
         # exponentials is needed.
-        normalizer = tf.reduce_max(logits, -1) - tf.math.log(tf.reduce_max(probability, -1))
-        log_probability = tf.where(labelled, own - normalizer, 0.0)
+        below_largest = own - tf.reduce_max(logits, axis=-1)
+        log_largest = tf.math.log(tf.reduce_max(probability, axis=-1))
+        log_probability = tf.where(labelled, below_largest + log_largest, 0.0)
         slot_area = tf.matmul(weight[:, tf.newaxis, :], probability)[:, 0, :]
 
         def gradient(d_log: tf.Tensor, d_area: tf.Tensor) -> tf.Tensor:

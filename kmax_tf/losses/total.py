@@ -65,7 +65,7 @@ class TotalLoss:
         def draw_uniform(name: str, shape: Sequence[int]) -> tf.Tensor:
             # A different stream for each term.
             stream = seed + tf.constant([0, zlib.crc32(name.encode()) % 2**31], tf.int32)
-            return tf.random.stateless_uniform(shape, stream)
+            return tf.random.stateless_uniform(shape, stream, alg="philox")
 
         terms, counts = self._criterion(targets, output, draw_uniform)
         return weighted_terms(terms, self._weights), counts

@@ -75,7 +75,9 @@ def targets_of(arrays: Dict[str, np.ndarray], info: DatasetInfo) -> Targets:
     stuff = np.tile(info.stuff_ids, (batch, 1))
     return Targets(
         semantic=tf.constant(semantic),
-        semantic_weight=tf.constant(arrays["gt_semantic_weight"]),
+        semantic_weight=tf.constant(
+            arrays.get("gt_semantic_weight", np.ones(semantic.shape, np.float32))
+        ),
         segment_id=tf.constant(segment_id),
         is_crowd=tf.constant(np.isin(semantic, info.thing_ids) & (thing_row < 0)),
         segment_class=tf.constant(
