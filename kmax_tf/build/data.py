@@ -6,7 +6,15 @@ from typing import Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from kmax_tf.data import copy_paste, geometry, photometric, pipeline, records, targets
+from kmax_tf.data import (
+    copy_paste,
+    geometry,
+    photometric,
+    pipeline,
+    record_check,
+    records,
+    targets,
+)
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.structures import DatasetInfo
 from protos import data_pb2
@@ -78,6 +86,53 @@ def build_dataset(
         batch_size=size,
         start_step=start_step,
     )
+
+
+def explain_failure(
+    options: data_pb2.DatasetOptions,
+    *,
+    training: bool,
+    seed: int = 0,
+    start_step: int = 0,
+    batch_size: Optional[int] = None,
+    batches: int = 64,
+) -> None:
+    """Looks for the record at which a dataset of `build_dataset` stopped.
+
+    Call it after TensorFlow raised InvalidArgumentError or DataLossError from the input. Order is
+    a function of the seed, so only the batches about to be read are searched.
+
+    Args:
+      options: as given to `build_dataset`.
+      training: the same.
+      seed: the same.
+      start_step: the step that failed.
+      batch_size: as given to `build_dataset`.
+      batches: how many to search, at least what is prefetched.
+
+    Raises:
+      ValueError: names file, record and image, and what is wrong. Without it, the records of these
+        batches are all right.
+    """
+    info = load_dataset_info(options.dataset_info)
+    source = records.find_records(options.file_pattern)
+    size = options.batch_size if batch_size is None else batch_size
+    start, count = start_step * size, batches * size
+    if training:
+        seeds = [seed]
+        if _paste_options(options.augmentations) is not None:
+            seeds.append(pipeline.partner_seed(seed))
+        streams = [records.shuffled_records(source, seed=s, start=start) for s in seeds]
+    else:
+        streams = [records.ordered_records(source).skip(start)]
+    labelled = options.decode_groundtruth_label
+    try:
+        for stream in streams:
+            record_check.find_bad_record(
+                source, stream.take(count).as_numpy_iterator(), info, decode_label=labelled
+            )
+    except tf.errors.DataLossError:  # a damaged file: only reading it alone tells where
+        record_check.check_records(options.file_pattern, info, decode_label=labelled)
 
 
 def training_options(

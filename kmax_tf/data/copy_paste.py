@@ -77,7 +77,7 @@ def draw_subset(count: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     Returns:
       bool [count].
     """
-    uniforms = tf.random.stateless_uniform([count + 1], seed)
+    uniforms = tf.random.stateless_uniform(tf.stack([count + 1]), seed)
     size = tf.cast(uniforms[0] * tf.cast(count + 1, tf.float32), tf.int32)
     rank = tf.math.invert_permutation(tf.argsort(uniforms[1:], stable=True))
     return rank < size
@@ -126,7 +126,7 @@ def paste_segments(
     label = base[1] + labels.class_of(base[1], divisor) * divisor
     upper = tf.where(labels.instance_of(pasted[1], divisor) > 0, divisor, 0)
     pasted_label = pasted[1] + labels.class_of(pasted[1], divisor) * divisor + upper
-    image = tf.where(kept[..., tf.newaxis], pasted[0], base[0])
+    image = tf.where(tf.expand_dims(kept, -1), pasted[0], base[0])
     return image, tf.where(kept, pasted_label, label), 2 * divisor
 
 

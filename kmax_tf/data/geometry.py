@@ -8,7 +8,7 @@ file's pixels and gathered once, which gives the same map as resizing twice, pad
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import tensorflow as tf
@@ -164,7 +164,7 @@ def scaled_size(size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     return tf.maximum(tf.cast(tf.cast(size, tf.float32) * scale, tf.int32), 1)
 
 
-def random_index(uniform: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+def random_index(uniform: tf.Tensor, count: Union[int, tf.Tensor]) -> tf.Tensor:
     """Integers in [0, count) from float32 numbers in [0, 1); int32, broadcast."""
     count = tf.convert_to_tensor(count, tf.int32)
     index = tf.cast(uniform * tf.cast(count, tf.float32), tf.int32)

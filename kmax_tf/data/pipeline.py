@@ -68,6 +68,7 @@ def training_dataset(
     else:
         stream = stream.map(lambda image_id, serialized: ((image_id, serialized),))
 
+    @tf.autograph.experimental.do_not_convert  # plain graph code; converting it takes seconds
     def make(number: tf.Tensor, elements: tuple) -> Tuple[Features, Targets]:
         return make_training_example(elements, info, options=options, seed=seed, number=number)
 
@@ -183,6 +184,7 @@ def evaluation_dataset(
       start_step: number of batches to leave out.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def make(image_id: tf.Tensor, serialized: tf.Tensor) -> tuple:
         sample = decode_sample(serialized, image_id, decode_label=target_options is not None)
         size = tf.shape(sample.image)[:2]

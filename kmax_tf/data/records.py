@@ -99,7 +99,7 @@ def ordered_records(source: RecordFiles) -> tf.data.Dataset:
 
 
 def shuffled_records(source: RecordFiles, *, seed: int, start: int) -> tf.data.Dataset:
-    """Endless records in random order, a function of `seed` alone.
+    """Endless records in random order, a function of `seed` (and of `tf.random.set_seed`, if used).
 
     Each epoch permutes the files and reads them in groups of `FILES_AT_ONCE`, whose records are
     interleaved and shuffled. Groups make it cheap to start anywhere: whole epochs and whole groups
@@ -128,7 +128,7 @@ def shuffled_records(source: RecordFiles, *, seed: int, start: int) -> tf.data.D
         return tf.data.TFRecordDataset(files[index]).enumerate(start=offsets[index])
 
     def read_group(number: tf.Tensor) -> tf.data.Dataset:
-        begin = number % groups * FILES_AT_ONCE
+        begin = tf.math.floormod(number, groups) * FILES_AT_ONCE
         members = file_order(number // groups)[begin : begin + FILES_AT_ONCE]
         records = tf.data.Dataset.from_tensor_slices(members).interleave(
             read_file,
@@ -137,7 +137,9 @@ def shuffled_records(source: RecordFiles, *, seed: int, start: int) -> tf.data.D
             deterministic=True,
         )
         return records.shuffle(
-            SHUFFLE_RECORDS, seed=_mix(seed, number), reshuffle_each_iteration=False
+            SHUFFLE_RECORDS,
+            seed=_mix(seed, number),  # type: ignore[arg-type]
+            reshuffle_each_iteration=False,
         )
 
     epoch, left = divmod(start, source.total)

@@ -84,25 +84,40 @@ def make_targets(
     becomes_void = is_thing & ~kept
     if options.crowd_as_void:
         becomes_void |= is_crowd
-        is_crowd = tf.zeros_like(is_crowd)
     semantic = tf.where(becomes_void, info.ignore_label, class_id)
-    weight = tf.ones_like(area, tf.float32)
-    if options.small_thing_area > 0:
-        small = kept & (area < options.small_thing_area)
-        weight = tf.where(small, options.small_thing_weight, weight)
+    small = kept & (area < options.small_thing_area)
+    weight = tf.where(small, options.small_thing_weight, 1.0)
 
-    num_rows = options.max_things + len(info.stuff_ids)
-    # Values without a row write to one more row, which is cut off.
-    row_class = tf.tensor_scatter_nd_update(
-        tf.fill([num_rows + 1], -1),
-        tf.where(row >= 0, row, num_rows)[:, tf.newaxis],
-        class_id,
+    def spread(table: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.gather(table, index), [height, width])
+
+    # What is the same everywhere is not worth a gather over all pixels.
+    size = [height, width]
+    weighted, has_crowd = options.small_thing_area > 0, not options.crowd_as_void
+    return PixelTargets(
+        semantic=spread(semantic),
+        semantic_weight=spread(weight) if weighted else tf.ones(size, tf.float32),
+        segment_id=spread(row),
+        is_crowd=spread(is_crowd) if has_crowd else tf.zeros(size, tf.bool),
+        segment_class=_class_of_rows(row, class_id, options.max_things + len(info.stuff_ids)),
+        unknown_labels=tf.boolean_mask(values, unknown),
     )
-    pixels = [
-        tf.reshape(tf.gather(table, index), [height, width])
-        for table in (semantic, weight, row, is_crowd)
-    ]
-    return PixelTargets(*pixels, row_class[:num_rows], tf.boolean_mask(values, unknown))
+
+
+def _class_of_rows(row: tf.Tensor, class_id: tf.Tensor, num_rows: int) -> tf.Tensor:
+    """Class of each target row, -1 where no value has it.
+
+    Args:
+      row: int32 [U], -1 = none.
+      class_id: int32 [U].
+      num_rows: N.
+
+    Returns:
+      int32 [N].
+    """
+    # Values without a row write to one more row, which is cut off.
+    place = tf.where(row >= 0, row, num_rows)[:, tf.newaxis]
+    return tf.tensor_scatter_nd_update(tf.fill([num_rows + 1], -1), place, class_id)[:num_rows]
 
 
 _UNKNOWN, _THING, _STUFF = 0, 1, 2

@@ -14,7 +14,7 @@ import pathlib
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from kmax_tf.data import dataset_info, schema
-from kmax_tf.data.converters import image_files, shards
+from kmax_tf.data.converters import shards, source_files
 from kmax_tf.data.converters.panoptic_map import Segment, make_panoptic_map
 from kmax_tf.structures import DatasetInfo
 
@@ -132,8 +132,7 @@ def convert_coco_panoptic(
         else:
             content = _read_json(annotations.with_suffix(".json"))
             items = _match_by_stem(images, annotations, content, info)
-        count = num_shards or shards.default_num_shards(len(items), DEFAULT_SHARDS)
-        reports.append(_write(items, info, output_dir, name, count, {}))
+        reports.append(_write(items, info, output_dir, name, num_shards or DEFAULT_SHARDS, {}))
     return reports
 
 
@@ -184,11 +183,11 @@ def info_from_categories(
 
 def encode_item(item: CocoItem, *, info: DatasetInfo) -> shards.EncodedRecord:
     """Reads the files of one image and serialises them."""
-    image = image_files.read_image(pathlib.Path(item.image))
+    image = source_files.read_image(pathlib.Path(item.image))
     statistics: collections.Counter = collections.Counter()
     panoptic = None
     if item.panoptic_png is not None:
-        segment_ids = image_files.read_segment_ids(pathlib.Path(item.panoptic_png))
+        segment_ids = source_files.read_segment_ids(pathlib.Path(item.panoptic_png))
         if segment_ids.shape != (image.height, image.width):
             raise ValueError(
                 f"Panoptic PNG {item.panoptic_png} must have the size of its image {item.image}, "

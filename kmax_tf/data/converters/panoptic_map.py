@@ -75,19 +75,26 @@ def make_panoptic_map(
     rank = np.where(known, rank, len(ids))
     table = np.append(np.asarray(values, np.int64)[order], void).astype(np.int32)
     areas = np.bincount(rank.ravel(), minlength=len(ids) + 1)
-    dropped: collections.Counter = collections.Counter()
-    for position, index in enumerate(order.tolist()):
-        segment, area = segments[index], int(areas[position])
+    dropped = _check_areas([segments[index] for index in order], areas, ignore_label, source)
+    stray = np.unique(segment_ids[~known])
+    dropped["segment id that is not in the list"] = int(np.count_nonzero(stray))  # 0 is void
+    return table[rank], {reason: count for reason, count in dropped.items() if count}
+
+
+def _check_areas(
+    segments: Sequence[Segment], areas: np.ndarray, ignore_label: int, source: str
+) -> Dict[str, int]:
+    """Compares stated with found areas; counts segments that leave no label, by reason."""
+    empty = void = 0
+    for segment, area in zip(segments, areas.tolist()):
         if segment.area is not None and segment.area != area:
             raise ValueError(
                 f"Annotation {source}: segment {segment.id} states an area of {segment.area} "
                 f"pixels, but the PNG has {area} of that id."
             )
-        dropped["segment without pixels"] += area == 0
-        dropped["segment of class void"] += area > 0 and segment.class_id == ignore_label
-    stray = np.unique(segment_ids[~known])
-    dropped["segment id that is not in the list"] = int(np.count_nonzero(stray))  # 0 is void
-    return table[rank], {reason: count for reason, count in dropped.items() if count}
+        empty += area == 0
+        void += area > 0 and segment.class_id == ignore_label
+    return {"segment without pixels": empty, "segment of class void": void}
 
 
 def _segment_values(

@@ -14,7 +14,7 @@ from typing import Any, Dict, List
 import numpy as np
 from PIL import Image
 
-from kmax_tf.data.converters import coco, image_files, shapes_drawing, shards
+from kmax_tf.data.converters import coco, shapes_drawing, shards, source_files
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.structures import DatasetInfo
 
@@ -86,7 +86,7 @@ def draw_split(
                 images_dir / f"{name}.jpg", "JPEG", quality=92, subsampling=0
             )
             segment_ids, segments = _annotate(scene, info)
-            image_files.write_segment_ids(segment_ids, panoptic_dir / f"{name}.png")
+            source_files.write_segment_ids(segment_ids, panoptic_dir / f"{name}.png")
             height, width = scene.segment_map.shape
             images.append(
                 {"id": index, "file_name": f"{name}.jpg", "height": height, "width": width}

@@ -268,9 +268,8 @@ def _paint(canvas: _Canvas, class_name: str, patch: _Patch, number: int) -> None
     hue = rng.uniform(0, 360)
     if rng.random() < options.class_hue_share:
         hue = shapes_surfaces.HUES[class_name] + options.hue_spread * rng.standard_normal()
-    color = np.float32(
-        colorsys.hsv_to_rgb(hue / 360 % 1, rng.uniform(0.75, 1.0), rng.uniform(0.75, 1.0))
-    )
+    saturation, value = rng.uniform(0.75, 1.0, 2)
+    color = np.array(colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value), np.float32)
     direction = rng.uniform(0, 2 * np.pi)
     shade = 1 + 0.18 * (np.sin(direction) * patch.u + np.cos(direction) * patch.v)
     pattern = shapes_surfaces.PATTERNS[class_name](patch.u, patch.v)

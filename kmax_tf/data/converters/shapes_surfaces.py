@@ -99,7 +99,7 @@ def _base(rng: np.random.Generator, hue: float, saturation: float, value: float)
     hue = (hue + rng.normal(0, 6)) / 360 % 1
     saturation = np.clip(saturation + rng.normal(0, 0.04), 0, 1)
     value = np.clip(value + rng.normal(0, 0.04), 0, 1)
-    return np.float32(colorsys.hsv_to_rgb(hue, saturation, value))
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32)
 
 
 def _smooth_noise(rng: np.random.Generator, shape: tuple, cells: int) -> np.ndarray:

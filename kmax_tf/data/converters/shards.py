@@ -45,12 +45,6 @@ class _Shard(NamedTuple):
     fingerprint: str
 
 
-def default_num_shards(num_images: int, most: int) -> int:
-    """At most `most` shards and one per image, chosen so that none is empty."""
-    per_shard = -(-num_images // max(1, min(most, num_images)))
-    return -(-num_images // per_shard)
-
-
 def write_shards(
     items: Sequence[Any],
     encode: Encoder,

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+
+from kmax_tf.build import data
+from kmax_tf.data import copy_paste, photometric
+from kmax_tf.data.dataset_info import load_dataset_info
+from protos import data_pb2
+from tests.data import toy_records
+
+
+def options(text="", pattern="nowhere-*"):
+    made = text_format.Parse(text, data_pb2.DatasetOptions(dataset_info="shapes"))
+    made.file_pattern.append(pattern)
+    made.crop_size.extend([] if made.crop_size else [33, 33])
+    for name, value in (("batch_size", 2), ("max_thing_id", 5)):
+        if not made.HasField(name):
+            setattr(made, name, value)
+    return made
+
+
+@pytest.fixture
+def pattern(tmp_path):
+    return toy_records.write_files(tmp_path, [3, 2])
+
+
+def test_training(pattern):
+    dataset = data.build_dataset(options(pattern=pattern), training=True, seed=1)
+    features, targets = next(iter(dataset))
+    assert features["image"].shape == (2, 33, 33, 3)
+    assert targets["segment_class"].shape == (2, 5 + 4)
+    late = data.build_dataset(options(pattern=pattern), training=True, seed=1, start_step=4)
+    fifth = next(itertools.islice(dataset, 4, None))
+    tf.nest.map_structure(np.testing.assert_array_equal, next(iter(late)), fifth)
+
+
+def test_evaluation_and_batch_size(pattern):
+    batches = list(data.build_dataset(options(pattern=pattern), training=False, batch_size=4))
+    assert [len(features["image"]) for features, _, _ in batches] == [4, 1]
+    unlabelled = options("decode_groundtruth_label: false", pattern)
+    _, targets, _ = next(iter(data.build_dataset(unlabelled, training=False)))
+    assert sorted(targets) == ["image_id", "valid_size"]
+    with pytest.raises(ValueError, match="decode_groundtruth_label"):
+        data.build_dataset(unlabelled, training=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "training", "minimum", "maximum"),
+    [
+        ("", True, (33, 33), (33, 33)),
+        ("crop_size: 33 crop_size: 65", False, (33, 65), (33, 65)),
+        ("min_resize_value: 0 max_resize_value: 0", True, None, None),
+        ("min_resize_value: 0 max_resize_value: 0", False, None, (33, 33)),
+        ("min_resize_value: 17 max_resize_value: [20, 33]", True, (17, 17), (20, 33)),
+    ],
+)
+def test_resize_options(text, training, minimum, maximum):
+    made = data.resize_options(options(text), training=training)
+    assert made == (minimum, maximum, 0)
+
+
+def test_training_options():
+    made = data.training_options(
+        options(
+            """
+            increase_small_instance_weights: true
+            small_instance_threshold: 50
+            augmentations {
+              min_scale_factor: 0.5
+              max_scale_factor: 1.5
+              scale_factor_step_size: 0.1
+              autoaugment_policy_name: SIMPLE_CLASSIFICATION_POLICY_MAGNITUDE_SCALE_0_2
+              panoptic_copy_paste {
+                panoptic_copy_paste_scale: 0.5
+                panoptic_copy_paste_thing_option: ALL
+              }
+            }
+            """
+        ),
+        load_dataset_info("shapes"),
+    )
+    assert made.scale_bounds == (0.5, 1.5)
+    assert made.policy == photometric.scaled_policy(0.2)
+    choice = copy_paste.Choice
+    assert made.paste == (0.5, choice.ALL, choice.RANDOM, choice.NONE)
+    assert made.targets == (5, True, 50, 3.0)
+    plain = data.training_options(options(), load_dataset_info("shapes"))
+    assert (plain.policy, plain.paste, plain.targets.small_thing_area) == (None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("crop_size: 33", r"crop_size.*\[33\]"),
+        ("max_resize_value: 34", r"max_resize_value.*crop_size.*\[34, 34\]"),
+        ("min_resize_value: [1, 2, 3]", "min_resize_value.*one or two"),
+        ("resize_factor: -1", "resize_factor"),
+        ("augmentations { min_scale_factor: 2 }", "min_scale_factor"),
+        ("max_thing_id: 0", "max_thing_id"),
+        ("batch_size: 0", "batch_size"),
+        ("", "nowhere-.*matches no file"),
+    ],
+)
+def test_refuses(text, match):
+    with pytest.raises(ValueError, match=match):
+        data.build_dataset(options(text), training=True)
+
+
+def test_refuses_a_negative_start():
+    with pytest.raises(ValueError, match="start_step"):
+        data.build_dataset(options(), training=True, start_step=-1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_explains_a_failure(tmp_path, pattern, training):
+    with tf.io.TFRecordWriter(str(tmp_path / "train-00001")) as writer:
+        writer.write(toy_records.record(3))
+        writer.write(toy_records.record(4, image=b"broken"))
+    made = options(pattern=pattern)
+    dataset = iter(data.build_dataset(made, training=training, seed=2))
+    step = 0
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        for step in itertools.count():  # noqa: B007
+            next(dataset)
+    with pytest.raises(ValueError, match=r"Record 1 of .*train-00001 \(image 'image_4'\)"):
+        data.explain_failure(made, training=training, seed=2, start_step=step)
+
+
+def test_explains_nothing_where_records_are_good(pattern):
+    data.explain_failure(options(pattern=pattern), training=True, batches=2)

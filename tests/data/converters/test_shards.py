@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from kmax_tf.data.converters import shards
+
+
+def encode(item):
+    if item == "bad":
+        raise ValueError("Image bad cannot be read.")
+    return shards.EncodedRecord(item.encode(), {"segments/a": 1, f"dropped/{item}": 1})
+
+
+def write(folder, items, num_shards=3, **changes):
+    arguments = {
+        "output_dir": str(folder),
+        "split": "train",
+        "num_shards": num_shards,
+        "identity": "v1",
+        **changes,
+    }
+    return shards.write_shards(items, encode, **arguments)
+
+
+def contents(folder):
+    return {
+        path.name: [r.decode() for r in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
+        for path in sorted(folder.glob("train-*"))
+    }
+
+
+def test_consecutive_items_as_deeplab2_divides_them(tmp_path):
+    report = write(tmp_path, list("abcdefg"), 4)
+    assert contents(tmp_path) == {
+        "train-00000-of-00004.tfrecord": ["a", "b"],
+        "train-00001-of-00004.tfrecord": ["c", "d"],
+        "train-00002-of-00004.tfrecord": ["e", "f"],
+        "train-00003-of-00004.tfrecord": ["g"],
+    }
+    assert report["images"] == 7
+    assert report["statistics"]["segments/a"] == 7
+    assert json.loads((tmp_path / "report" / "train.json").read_text()) == report
+
+
+def test_shards_are_capped_at_one_an_image(tmp_path):
+    write(tmp_path, ["a", "b"], 5)
+    assert sorted(contents(tmp_path)) == [
+        "train-00000-of-00002.tfrecord",
+        "train-00001-of-00002.tfrecord",
+    ]
+
+
+def test_finished_shards_are_not_made_again(tmp_path):
+    first = write(tmp_path, list("abcdef"))
+    times = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("train-*")}
+    (tmp_path / "train-00001-of-00003.tfrecord").unlink()
+    second = write(tmp_path, list("abcdef"))
+    assert second == {**first, "shards_kept": 2}
+    now = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("train-*")}
+    changed = [name for name in times if now[name] != times[name]]
+    assert changed == ["train-00001-of-00003.tfrecord"]
+
+
+def test_shards_made_from_something_else_are_made_again(tmp_path):
+    write(tmp_path, list("abcdef"))
+    assert write(tmp_path, list("abcdXf"))["shards_kept"] == 2
+    assert write(tmp_path, list("abcdXf"), identity="v2")["shards_kept"] == 0
+
+
+def test_an_error_leaves_no_half_shard(tmp_path):
+    with pytest.raises(ValueError, match="Image bad"):
+        write(tmp_path, ["a", "b", "bad"], 2)
+    assert contents(tmp_path) == {"train-00000-of-00002.tfrecord": ["a", "b"]}
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_refuses_other_shards_and_no_items(tmp_path):
+    write(tmp_path, list("abcdef"))
+    with pytest.raises(ValueError, match=r"another number of shards \(train-00000-of-00003"):
+        write(tmp_path, list("abcdef"), 2)
+    with pytest.raises(ValueError, match="no images"):
+        write(tmp_path, [])
+
+
+def test_processes(tmp_path, monkeypatch):
+    """Other processes write the same files, and an error comes back as it is."""
+    monkeypatch.setattr(shards, "PARALLEL_FROM", 1)
+    with pytest.raises(ValueError, match="Image bad"):
+        write(tmp_path, ["a", "b", "c", "bad"], 2, processes=2)
+    monkeypatch.undo()
+    report = write(tmp_path, ["a", "b", "c", "d"], 2)
+    assert contents(tmp_path)["train-00000-of-00002.tfrecord"] == ["a", "b"]
+    assert report["statistics"]["segments/a"] == 4
+    assert report["shards_kept"] == 1
+
+
+def test_progress_prints_lines_where_there_is_no_terminal(capsys):
+    with shards.Progress(4, "Writing", interval=0.0) as progress:
+        progress.advance(1)
+    assert "Writing: 1 of 4 images" in capsys.readouterr().out

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kmax_tf.data.converters import source_files
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_rgb_files_are_kept_byte_for_byte(tmp_path, suffix):
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(PIXELS).save(path)
+    image = source_files.read_image(path)
+    assert image.content == path.read_bytes()
+    assert image[1:] == ({"jpg": "jpeg"}.get(suffix, suffix), 16, 24)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
+def test_other_modes_become_rgb(tmp_path, mode):
+    path = tmp_path / ("image.jpg" if mode in ("L", "CMYK") else "image.png")
+    Image.fromarray(PIXELS).convert(mode).save(path)
+    image = source_files.read_image(path)
+    with Image.open(io.BytesIO(image.content)) as decoded:
+        assert (decoded.mode, decoded.size) == ("RGB", (24, 16))
+
+
+def test_other_formats_become_png(tmp_path):
+    path = tmp_path / "image.bmp"
+    Image.fromarray(PIXELS).save(path)
+    image = source_files.read_image(path)
+    assert image.image_format == "png"
+    with Image.open(io.BytesIO(image.content)) as decoded:
+        np.testing.assert_array_equal(np.asarray(decoded), PIXELS)
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    path = tmp_path / "image.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    smooth = Image.fromarray(PIXELS[:2, :3]).resize((24, 16), Image.BILINEAR)
+    smooth.save(path, exif=exif, quality=95)
+    image = source_files.read_image(path)
+    assert (image.height, image.width) == (24, 16)
+    with Image.open(io.BytesIO(image.content)) as decoded:
+        assert decoded.getexif().get(0x0112, 1) == 1
+        difference = np.asarray(decoded, int) - np.rot90(np.asarray(smooth, int), -1)
+    assert np.abs(difference).mean() < 4
+
+
+def test_unreadable_images_are_named(tmp_path):
+    path = tmp_path / "image.jpg"
+    with pytest.raises(ValueError, match=r"image\.jpg cannot be read"):
+        source_files.read_image(path)
+    path.write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"image\.jpg cannot be read"):
+        source_files.read_image(path)
+    Image.fromarray(np.tile(PIXELS, (20, 20, 1))).save(path)
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(ValueError, match=r"image\.jpg cannot be read.*truncated"):
+        source_files.read_image(path)
+
+
+def test_segment_ids(tmp_path):
+    ids = np.array([[0, 1, 255], [256, 70000, 2**24 - 1]])
+    path = tmp_path / "ids.png"
+    source_files.write_segment_ids(ids, path)
+    read = source_files.read_segment_ids(path)
+    assert read.dtype == np.int32
+    np.testing.assert_array_equal(read, ids)
+    Image.new("L", (3, 2)).save(path)
+    with pytest.raises(ValueError, match="mode L"):
+        source_files.read_segment_ids(path)
+    with pytest.raises(ValueError, match=r"missing\.png cannot be read"):
+        source_files.read_segment_ids(tmp_path / "missing.png")

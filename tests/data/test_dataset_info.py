@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from kmax_tf.data import dataset_info
+
+
+@pytest.mark.parametrize(
+    ("name", "things", "stuff", "channels", "ignore", "divisor"),
+    [
+        ("coco_panoptic", 80, 53, 134, 0, 256),
+        ("cityscapes_panoptic", 8, 11, 19, 255, 1000),
+        ("ade20k_panoptic", 100, 50, 151, 0, 1000),
+        ("shapes", 6, 4, 11, 0, 256),
+    ],
+)
+def test_built_in(name, things, stuff, channels, ignore, divisor):
+    info = dataset_info.load_dataset_info(name)
+    assert (len(info.thing_ids), len(info.stuff_ids)) == (things, stuff)
+    assert (info.num_classes, info.ignore_label, info.label_divisor) == (channels, ignore, divisor)
+    assert info.name == name
+    assert len(set(info.colors)) == len(info.colors)
+    assert len(set(info.original_ids)) == len(info.original_ids)
+
+
+def test_known_values():
+    coco = dataset_info.load_dataset_info("coco_panoptic")
+    assert coco.name_of(1) == "person"
+    assert coco.original_ids[-1] == 200
+    assert coco.color_table()[1].tolist() == [220, 20, 60]
+    city = dataset_info.load_dataset_info("cityscapes_panoptic")
+    assert city.channel_ids == (*range(11, 19), *range(11))
+    assert city.name_of(0) == "road"
+    assert dataset_info.load_dataset_info("ade20k_panoptic").thing_ids[:3] == (8, 9, 11)
+
+
+def test_round_trip(tmp_path):
+    for name in dataset_info.known_datasets():
+        info = dataset_info.load_dataset_info(name)
+        path = tmp_path / "new" / f"{name}.json"
+        dataset_info.save_dataset_info(info, str(path))
+        assert dataset_info.load_dataset_info(str(path)) == info
+        assert [p.name for p in path.parent.glob(".*")] == []
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"coco_panoptic.*shapes.*'nonsense'"):
+        dataset_info.load_dataset_info("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("ignore_label", 3, "must not be the id of a class"),
+        ("num_classes", 5, r"0\.\.num_classes-1"),
+        ("label_divisor", 1, "at least 2"),
+        ("class_ids", (1,) * 10, "distinct"),
+        ("colors", ((0, 0, 256),) * 10, "0..255"),
+    ],
+)
+def test_contradictions(tmp_path, field, value, match):
+    info = dataset_info.load_dataset_info("shapes")
+    path = tmp_path / "info.json"
+    dataset_info.save_dataset_info(dataclasses.replace(info, **{field: value}), str(path))
+    with pytest.raises(ValueError, match=match):
+        dataset_info.load_dataset_info(str(path))
+
+
+def test_broken_files(tmp_path):
+    path = tmp_path / "info.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match="not valid JSON"):
+        dataset_info.load_dataset_info(str(path))
+    path.write_text(json.dumps({"name": "x", "classes": [{"id": 1}]}))
+    with pytest.raises(ValueError, match="lacks a field"):
+        dataset_info.load_dataset_info(str(path))
+
+
+def test_default_palette_is_distinct_and_stable():
+    palette = dataset_info.default_palette(200)
+    assert len(set(palette)) == 200
+    assert palette[:10] == dataset_info.default_palette(10)

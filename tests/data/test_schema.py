@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from kmax_tf.data import schema
+
+
+@pytest.mark.parametrize("name", ["rgb_png", "grey_jpeg"])
+def test_reads_records_of_the_reference(golden, name):
+    arrays = np.load(golden / "data" / "tfrecord.npz")
+    serialized = arrays[f"record/{name}/serialized"].tobytes()
+    record = schema.parse_record(tf.constant(serialized), decode_label=True)
+    assert record.file_name.numpy().decode() == f"name_{name}"
+    image = schema.decode_image(record)
+    np.testing.assert_array_equal(image, arrays[f"record/{name}/decoded_image"])
+    label = schema.decode_label(record)
+    np.testing.assert_array_equal(label, arrays[f"record/{name}/decoded_label"][..., 0])
+    np.testing.assert_array_equal(label, arrays[f"record/{name}/label"])
+
+
+def test_writes_what_the_reference_writes(golden):
+    """The same features, byte for byte (the order of a map's entries is free)."""
+    folder = golden / "data"
+    arrays = np.load(folder / "tfrecord.npz")
+    expected = tf.train.Example.FromString(arrays["record/rgb_png/serialized"].tobytes())
+    features = expected.features.feature
+    label = arrays["record/rgb_png/label"]
+    written = schema.encode_record(
+        features["image/encoded"].bytes_list.value[0],
+        file_name="name_rgb_png",
+        image_format="png",
+        height=12,
+        width=15,
+        panoptic=label,
+    )
+    assert tf.train.Example.FromString(written) == expected
+    keys = json.loads((folder / "tfrecord.json").read_text())["record_rgb_png"]["features"]
+    assert sorted(features) == keys
+
+
+def test_record_without_label():
+    buffer = io.BytesIO()
+    Image.new("RGB", (3, 2), (9, 8, 7)).save(buffer, "PNG")
+    serialized = schema.encode_record(
+        buffer.getvalue(), file_name="é", image_format="png", height=2, width=3, panoptic=None
+    )
+    record = schema.parse_record(tf.constant(serialized), decode_label=False)
+    assert record.file_name.numpy().decode() == "é"
+    np.testing.assert_array_equal(schema.decode_image(record), np.full((2, 3, 3), (9, 8, 7)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="segmentation/class"):
+        schema.parse_record(tf.constant(serialized), decode_label=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"image_format": "jpg"}, "image_format"),
+        ({"panoptic": np.zeros((3, 2), np.int32)}, "panoptic"),
+        ({"panoptic": np.zeros((2, 3), np.int64)}, "int64"),
+    ],
+)
+def test_refuses(changes, match):
+    arguments = {
+        "file_name": "x",
+        "image_format": "png",
+        "height": 2,
+        "width": 3,
+        "panoptic": np.zeros((2, 3), np.int32),
+    }
+    with pytest.raises(ValueError, match=match):
+        schema.encode_record(b"", **{**arguments, **changes})

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from kmax_tf.data import records
+from kmax_tf.data.dataset_info import load_dataset_info
+from tests.data.converters import toy_coco
+from trainer import build_data
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    build_data.add_arguments(parser)
+    return build_data.run(parser.parse_args(list(arguments)))
+
+
+def test_shapes(tmp_path, capsys):
+    assert run("shapes", f"--output_dir={tmp_path}", "--num_train=3", "--num_val=1") == 0
+    assert records.count_records([str(tmp_path / "tfrecords" / "train-*")]) == 3
+    printed = capsys.readouterr().out
+    assert "train: 3 images in 1 files" in printed
+    assert "segments:" in printed
+
+
+def test_coco_format_from_a_folder(tmp_path, capsys):
+    toy_coco.write(tmp_path, "train", 3)
+    toy_coco.write(tmp_path, "val", 1)
+    output = tmp_path / "toy_records"
+    run("coco_format", f"--input_dir={tmp_path}", f"--output_dir={output}", "--num_shards=2")
+    assert records.find_records([str(output / "train-*")]).counts == (2, 1)
+    assert load_dataset_info(str(output / "dataset_info.json")).name == "toy_records"
+    assert "crowd regions: 3 (cat 3)" in capsys.readouterr().out
+
+
+def test_coco_format_one_split_and_explicit_places(tmp_path):
+    toy_coco.write(tmp_path, "train")
+    toy_coco.write(tmp_path, "val")
+    output = tmp_path / "out"
+    run("coco_format", f"--input_dir={tmp_path}", f"--output_dir={output}", "--split=val")
+    assert not list(output.glob("train-*"))
+    run(
+        "coco_format",
+        f"--panoptic_json={tmp_path / 'panoptic_train.json'}",
+        f"--images_dir={tmp_path / 'images'}",
+        f"--output_dir={output}",
+        "--split=mine",
+    )
+    assert records.count_records([str(output / "mine-*")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["coco_format", "--output_dir=x"], "--input_dir"),
+        (["coco_format", "--output_dir=x", "--panoptic_json=y.json"], "--images_dir"),
+        (["coco_panoptic", "--output_dir=x", "--input_dir=nowhere"], "train2017"),
+    ],
+)
+def test_one_clear_sentence(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        run(*arguments)
+
+
+def test_unknown_split_and_bad_numbers(tmp_path):
+    toy_coco.write(tmp_path)
+    with pytest.raises(ValueError, match=r"--split must be `all` or one of \['train'\]"):
+        run("coco_format", f"--input_dir={tmp_path}", f"--output_dir={tmp_path}/o", "--split=no")
+    with pytest.raises(SystemExit):
+        run("coco_panoptic", "--input_dir=x", "--output_dir=y", "--num_shards=0")
