@@ -89,7 +89,7 @@ def evaluate_checkpoint(
         for features, targets, eval_targets in dataset.take(config.evaluator_options.eval_steps):
             prediction = predict(features["image"])
             for image in images_of_batch(prediction, targets, eval_targets):
-                if evaluator is not None:
+                if evaluator is not None and image.ground_truth is not None:
                     evaluator.update_image(
                         image.ground_truth, panoptic=image.panoptic, semantic=image.semantic
                     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union, overload
 
 import numpy as np
 import tensorflow as tf
@@ -126,8 +126,14 @@ class Predictor:
         else:
             self.info, self._run = _build(config, checkpoint, model)
 
+    @overload
+    def __call__(self, image: ImageSource) -> PanopticResult: ...
+
+    @overload
+    def __call__(self, image: List[ImageSource]) -> List[PanopticResult]: ...
+
     def __call__(
-        self, image: Union[ImageSource, Sequence[ImageSource]]
+        self, image: Union[ImageSource, List[ImageSource]]
     ) -> Union[PanopticResult, List[PanopticResult]]:
         """Finds the segments of an image, or of each image of a list.
 
@@ -141,7 +147,7 @@ class Predictor:
         Raises:
           ValueError: an image is missing or cannot be read.
         """
-        if isinstance(image, (list, tuple)):
+        if isinstance(image, list):
             return [self._predict(each) for each in image]
         return self._predict(image)
 

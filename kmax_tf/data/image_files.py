@@ -112,7 +112,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _upright(array: np.ndarray, image: Image.Image) -> np.ndarray:
-    method = _TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation))
+    method = _TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     if method is None:
         return array
     return np.array(Image.fromarray(array).transpose(method))

@@ -109,9 +109,10 @@ class Serving:
         # Images of one batch have one size, so they also have one valid size.
         valid_height, valid_width = tf.unstack(valid_size[0])
         for name in MAPS:
-            valid = outputs[name][:, :valid_height, :valid_width, None]
-            outputs[name] = resize_nearest(valid, tf.unstack(size))[..., 0]
-        image_size = tf.tile(size[None], [tf.shape(image)[0], 1])
+            valid = outputs[name][:, :valid_height, :valid_width]
+            restored = resize_nearest(tf.expand_dims(valid, -1), tf.unstack(size))
+            outputs[name] = tf.squeeze(restored, -1)
+        image_size = tf.repeat(tf.expand_dims(size, 0), tf.shape(image)[0], axis=0)
         return dict(outputs, valid_size=valid_size, image_size=image_size)
 
     def _prepared(self, image: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
