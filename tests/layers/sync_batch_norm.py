@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import kmax_tf  # noqa: F401
+
 import tensorflow as tf  # isort: skip
 
 from kmax_tf.layers.norm import BatchNorm, NormSettings
@@ -32,9 +33,7 @@ def main() -> None:
 
         expected = run(alone, tf.constant(values))
         shards = strategy.experimental_distribute_values_from_function(
-            lambda context: tf.constant(
-                values[context.replica_id_in_sync_group * 2 :][:2]  # noqa: B023
-            )
+            lambda context: tf.constant(values[context.replica_id_in_sync_group * 2 :][:2])
         )
         replicated = tf.function(lambda shard: strategy.run(run, (layer, shard)))(shards)  # noqa: B023
         for result, wanted in zip(replicated, expected):

@@ -24,5 +24,5 @@ def test_relu_and_identity():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="accepts .*gelu.*received 'swish'"):
+    with pytest.raises(ValueError, match=r"accepts .*gelu.*received 'swish'"):
         activation_function("swish")

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kmax_tf.build.config import load_config
+from kmax_tf.build.model import build_model, build_model_for
+from kmax_tf.data.dataset_info import load_dataset_info
+
+TINY = "configs/test/tiny.textproto"
+
+
+def test_classes_come_from_the_data_set():
+    # COCO numbers void among its 134 classes; Cityscapes' 19 classes have void outside.
+    for name, outputs, semantic in (("coco_panoptic", 134, 134), ("cityscapes_panoptic", 20, 19)):
+        model = build_model_for(load_config(TINY), load_dataset_info(name))
+        assert model.mask_head.settings.num_outputs == outputs
+        assert model.semantic_head.num_classes == semantic
+        for block in model.transformer_decoder.blocks:
+            assert block.predictor.class_projection.bias.shape == (outputs,)
+
+
+def test_fields_reach_the_layers():
+    config = load_config(
+        TINY,
+        [
+            "model_options.kmax_transformer_decoder.num_mask_slots=5",
+            "model_options.kmax_transformer_decoder.num_layers=2,0,1",
+            "model_options.kmax_transformer_decoder.drop_path_keep_prob=0.7",
+            "model_options.mask_head.mask_logit_gamma=0.5",
+            "model_options.resnet.drop_path_keep_prob=0.6",
+            "trainer_options.solver_options.batchnorm_momentum=0.8",
+            "trainer_options.solver_options.use_sync_batchnorm=false",
+        ],
+    )
+    model = build_model(config)
+    decoder = model.transformer_decoder
+    assert decoder.cluster_centers.shape == (1, 5, 16)
+    assert decoder.layer_counts == [("stride32", 2), ("stride16", 0), ("stride8", 1)]
+    assert decoder.blocks[0].drop_path.keep_prob == pytest.approx(0.7)
+    heads = [model.mask_head] + [block.predictor for block in decoder.blocks]
+    assert [head.mask_norm.gamma.numpy() for head in heads] == [0.5] * 4
+    assert model.pixel_encoder.drop_path_keep_prob == pytest.approx(0.6)
+    norm = model.pixel_encoder.stem.norm.norm
+    assert norm.momentum == pytest.approx(0.8)
+    assert not norm.sync
+    assert model.semantic_head.decoder.aspp.dropout_rate == 0.1
+
+
+def test_full_size_is_the_default_of_the_variant():
+    config = load_config(TINY)
+    for name in ("depths", "widths", "stem_width"):
+        config.model_options.resnet.ClearField(name)
+    encoder = build_model(config).pixel_encoder
+    assert [len(blocks) for blocks in encoder.stages] == [3, 4, 6, 3]
+    assert encoder.channels["stage5"] == 2048
+
+
+def test_building_leaves_moving_statistics_alone():
+    model = build_model(load_config(TINY))
+    for variable in model.non_trainable_variables:
+        value = 0.0 if "moving_mean" in variable.name else 1.0
+        np.testing.assert_array_equal(variable, np.full(variable.shape, value))
+
+
+def test_semantic_head_is_optional():
+    config = load_config(TINY)
+    config.model_options.semantic_head.ClearField("decoder")
+    assert build_model(config).semantic_head.decoder is None
+    config.model_options.ClearField("semantic_head")
+    assert build_model(config).semantic_head is None
+
+
+def test_a_part_that_is_not_chosen():
+    config = load_config(TINY)
+    config.model_options.ClearField("resnet")
+    with pytest.raises(ValueError, match="must choose a pixel_encoder of"):
+        build_model(config)
