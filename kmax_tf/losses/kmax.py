@@ -214,16 +214,14 @@ class KMaxCriterion:
             drawn = tf.unstack(pixels)
             embeddings = [tf.gather(e, p, batch_dims=1) for e, p in zip(embeddings, drawn)]
             segment_ids = [tf.gather(masks.segment_id, p, batch_dims=1) for p in drawn]
-        losses = [
-            sampled_loss(
-                embedding,
-                segment_id,
-                num_segments=masks.area.shape[1],
-                top_k_fraction=options.top_k_fraction,
-            )
-            for embedding, segment_id in zip(embeddings, segment_ids)
-        ]
-        return tf.stack(losses)
+        # Predictions are more images to this loss: one graph serves them all.
+        losses = sampled_loss(
+            tf.concat(embeddings, axis=0),
+            tf.concat(segment_ids, axis=0),
+            num_segments=masks.area.shape[1],
+            top_k_fraction=options.top_k_fraction,
+        )
+        return tf.reshape(losses, [len(embeddings), -1])
 
     def _semantic_term(
         self, targets: Targets, logits: Optional[tf.Tensor], draw_uniform: DrawUniform

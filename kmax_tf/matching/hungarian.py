@@ -15,8 +15,6 @@ from typing import NamedTuple, Tuple
 import numpy as np
 import tensorflow as tf
 
-from kmax_tf.shapes import dimensions
-
 _FREE = -1  # No row holds this column.
 _ROOT = -1  # A column that the search reached directly from the row that looks for a column.
 
@@ -55,7 +53,7 @@ def solve_assignment(cost: tf.Tensor, row_is_real: tf.Tensor) -> tf.Tensor:
       int32 [B, N], the column of each row; -1 in rows that are not real or are left over.
     """
     cost = tf.where(row_is_real[..., tf.newaxis], tf.stop_gradient(cost), 0.0)
-    _, num_rows, num_columns = dimensions(cost)
+    _, num_rows, num_columns = cost.shape.as_list()
     if num_rows > num_columns:
         cost = _with_overflow_column(cost)
     holder, waiting, num_waiting = _first_choices(cost, row_is_real, num_columns)
