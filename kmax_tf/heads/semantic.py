@@ -10,7 +10,7 @@ from kmax_tf.layers.activation import activation_function
 from kmax_tf.layers.aspp import ASPP
 from kmax_tf.layers.conv import ConvNorm, SeparableConvNorm
 from kmax_tf.layers.norm import NormSettings
-from kmax_tf.shapes import resize_bilinear
+from kmax_tf.shapes import dimensions, resize_bilinear
 from kmax_tf.structures import FeaturePyramid
 
 
@@ -89,8 +89,7 @@ class SemanticDecoder(tf.keras.layers.Layer):
         ):
             low_level = self._activate_low_level(pyramid[key.replace("res", "stage")])
             low_level = projection(low_level, training=training)
-            size = low_level.shape[1:3]
-            size = list(size) if size.is_fully_defined() else tf.unstack(tf.shape(low_level)[1:3])
+            size = dimensions(low_level)[1:3]
             features = tf.concat([resize_bilinear(features, size), low_level], -1)
             features = fusion(features, training=training)
         return features

@@ -10,7 +10,7 @@ from kmax_tf.heads.mask_prediction import MaskHead
 from kmax_tf.heads.semantic import SemanticHead
 from kmax_tf.pixel_decoders.base import PixelDecoder
 from kmax_tf.pixel_encoders.base import PixelEncoder
-from kmax_tf.shapes import resize_bilinear
+from kmax_tf.shapes import dimensions, resize_bilinear
 from kmax_tf.structures import MaskPrediction, ModelOutput
 from kmax_tf.transformer_decoders.base import TransformerDecoder
 
@@ -91,8 +91,7 @@ class MaskSegmenter(tf.keras.Model):
 
 def _resize_as(prediction: MaskPrediction, final: MaskPrediction) -> MaskPrediction:
     """Resizes masks and embeddings; embeddings are not normalised again."""
-    size = final.mask_logits.shape[1:3]
-    size = list(size) if size.is_fully_defined() else tf.unstack(tf.shape(final.mask_logits)[1:3])
+    size = dimensions(final.mask_logits)[1:3]
     return prediction._replace(
         mask_logits=resize_bilinear(prediction.mask_logits, size),
         pixel_embedding=resize_bilinear(prediction.pixel_embedding, size),

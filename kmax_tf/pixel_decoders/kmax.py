@@ -12,7 +12,7 @@ from kmax_tf.layers.norm import LayerNorm, NormSettings
 from kmax_tf.pixel_decoders.base import PixelDecoder
 from kmax_tf.pixel_encoders.axial_blocks import AxialBlock
 from kmax_tf.pixel_encoders.resnet_blocks import BottleneckBlock, ResidualBlock
-from kmax_tf.shapes import resize_bilinear
+from kmax_tf.shapes import dimensions, resize_bilinear
 from kmax_tf.structures import FeaturePyramid, PixelFeatures
 
 
@@ -63,8 +63,7 @@ class SkipFusion(tf.keras.layers.Layer):
         Returns:
           Raw [B, h', w', channels].
         """
-        size = skip.shape[1:3]
-        size = list(size) if size.is_fully_defined() else tf.unstack(tf.shape(skip)[1:3])
+        size = dimensions(skip)[1:3]
         features = self.decoder_projection(self._activate(features), training=training)
         skip = self.skip_projection(self._activate(skip), training=training)
         return resize_bilinear(features, size) + skip
