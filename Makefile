@@ -16,6 +16,7 @@ VENV := $(if $(filter $(call VERSION_OF,$(DEFAULT_PYTHON)),$(call VERSION_OF,$(P
 BIN := $(VENV)/bin
 RUN := runs/shapes_demo
 DATA := data/shapes
+DEMO := configs/shapes/kmax_demo.textproto
 
 .PHONY: demo test test-slow lint format protos install print-python clean
 
@@ -47,9 +48,15 @@ protos: install
 
 demo: install
 	$(BIN)/kmax build-data shapes --output_dir=$(DATA)
-	$(BIN)/kmax train --config_file=configs/shapes/kmax_demo.textproto --model_dir=$(RUN)
-	$(BIN)/kmax export --config_file=configs/shapes/kmax_demo.textproto --checkpoint=$(RUN) --export_dir=$(RUN)/saved_model
-	$(BIN)/kmax predict --saved_model=$(RUN)/saved_model/1 --output_dir=$(RUN)/predictions $(DATA)/images/val
+	$(BIN)/kmax train --config_file=$(DEMO) --model_dir=$(RUN) --set KMAX_DATA=data
+	rm -rf $(RUN)/saved_model $(RUN)/predictions
+	$(BIN)/kmax export --config_file=$(DEMO) --checkpoint=$(RUN) --export_dir=$(RUN)/saved_model
+	$(BIN)/kmax predict --saved_model=$(RUN)/saved_model $(DATA)/images/val_00000*.jpg --output_dir=$(RUN)/predictions
+	@echo
+	@echo "PQ and mIoU on images that were never trained on: the table above, and $(RUN)/metrics.jsonl"
+	@echo "Ground truth beside prediction:                   $(RUN)/pictures/"
+	@echo "Predictions of the exported model:                $(RUN)/predictions/"
+	@echo "SavedModel for TF Serving:                        $(RUN)/saved_model/1/"
 
 print-python:
 	@echo $(PYTHON)
