@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import Callable, Mapping, Optional
+from typing import Callable, Iterable, List, Mapping, Optional
 
 import tensorflow as tf
 
@@ -48,9 +48,23 @@ class FittingCheckpoint(tf.train.Checkpoint):
         comparison = mapping.compare(variables, shapes, lambda path: path + mapping.VALUE_SUFFIX)
         if comparison.missing or comparison.unused or comparison.mismatched:
             raise ValueError(
-                f"The checkpoint {save_path} does not fit the config: {describe_misfit(comparison)}"
-                f"{self._explain()}."
+                f"The checkpoint {save_path} does not fit the config: "
+                f"{describe_misfit(_of_model(comparison))}{self._explain()}."
             )
+
+
+def _of_model(comparison: mapping.Comparison) -> mapping.Comparison:
+    """Without the optimiser's slots, which only repeat what is wrong with the model."""
+
+    def chosen(items: Iterable[str]) -> List[str]:
+        return [item for item in items if item.startswith(mapping.MODEL_PREFIX)]
+
+    part = comparison._replace(
+        missing=tuple(chosen(comparison.missing)),
+        unused=tuple(chosen(comparison.unused)),
+        mismatched={path: comparison.mismatched[path] for path in chosen(comparison.mismatched)},
+    )
+    return part if part.missing or part.unused or part.mismatched else comparison
 
 
 class BestCheckpoint:

@@ -1,11 +1,18 @@
-"""Two logical processors, so that mirrored training can be tested without a GPU."""
+"""Two logical processors for tests of mirrored training; runs of a toy model on a few images."""
 
 from __future__ import annotations
 
 import contextlib
+import pathlib
+from typing import Callable
 
 import pytest
 import tensorflow as tf
+
+from kmax_tf.data.converters.shapes import build_shapes
+from kmax_tf.data.converters.shapes_drawing import SceneOptions
+from tests.trainer import toy
+from trainer import assembly, train
 
 # Where TensorFlow has started already, the tests that need two devices skip themselves.
 with contextlib.suppress(RuntimeError):
@@ -21,3 +28,42 @@ def mirrored_strategy() -> tf.distribute.Strategy:
     if len(devices) < 2:
         pytest.skip("needs two logical devices, which must be set before TensorFlow starts")
     return tf.distribute.MirroredStrategy(devices[:2])
+
+
+CROP = 65
+
+
+@pytest.fixture(scope="package")
+def data_folder(tmp_path_factory) -> pathlib.Path:
+    """Records of six training and three validation images."""
+    folder = tmp_path_factory.mktemp("data")
+    build_shapes(
+        output_dir=str(folder / "shapes"), num_train=6, num_val=3, seed=0, options=SceneOptions()
+    )
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, repository_root, data_folder, tmp_path) -> Callable[..., int]:
+    """Runs train.py with the tiny config, a toy in place of model, loss and post-processing."""
+    monkeypatch.setattr(assembly, "build_model", lambda config: toy.ToyModel())
+    monkeypatch.setattr(assembly, "build_loss", lambda config: toy.ToyLoss())
+    process = toy.toy_post_processor(CROP, 7 * 256)
+    monkeypatch.setattr(assembly, "build_post_processor", lambda config: process)
+    config = repository_root / "configs" / "test" / "tiny.textproto"
+
+    def start(*arguments, steps=4, folder="run"):
+        solver = "trainer_options.solver_options"
+        return train.main(
+            [
+                f"--config_file={config}",
+                f"--model_dir={tmp_path / folder}",
+                f"--set=KMAX_DATA={data_folder}",
+                f"--set={solver}.training_number_of_steps={steps}",
+                f"--set={solver}.learning_policy=COSINE",
+                "--num_gpus=0",
+                *arguments,
+            ]
+        )
+
+    return start

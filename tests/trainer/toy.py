@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from kmax_tf.structures import PanopticPrediction
 from trainer import schedules
 from trainer.optimizers import AdamW
 from trainer.parameter_groups import collect_parameters
@@ -12,10 +13,10 @@ from trainer.parameter_groups import collect_parameters
 class ToyModel(tf.keras.Model):
     """One dense layer per part on the mean colour: float32 [B, H, W, 3] -> [B, 2]."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_outputs: int = 2) -> None:
         super().__init__()
         self.pixel_encoder = tf.keras.layers.Dense(4, name="pixel_encoder")
-        self.head = tf.keras.layers.Dense(2, name="head")
+        self.head = tf.keras.layers.Dense(num_outputs, name="head")
         self.norm = tf.keras.layers.BatchNormalization(name="norm")
         self(tf.zeros([1, 2, 2, 3]))
 
@@ -28,11 +29,33 @@ class ToyLoss:
     """Two terms; an image whose first pixel is negative makes the second one NaN."""
 
     def with_diagnostics(self, targets, output, *, seed):
-        square = tf.reduce_sum(tf.square(output - tf.cast(targets["semantic"], tf.float32)), -1)
-        root = tf.sqrt(targets["poison"])
+        label = tf.reshape(tf.cast(targets["semantic"], tf.float32), [output.shape[0], -1])[:, :2]
+        square = tf.reduce_sum(tf.square(output - label), -1)
+        root = tf.sqrt(targets.get("poison", tf.ones_like(square)))
         jitter = 0.0 * tf.random.stateless_uniform(tf.shape(root), seed)
         terms = {"square": square, "root": root + jitter, "total": square + root + jitter}
         return terms, {"unmatched_segments": tf.ones_like(square)}
+
+
+def toy_post_processor(size: int, value: int):
+    """Predicts the panoptic id `value` everywhere, in maps of `size` x `size`."""
+
+    def process(output: tf.Tensor) -> PanopticPrediction:
+        maps = tf.fill([output.shape[0], size, size], value)
+        scores = tf.ones_like(maps, tf.float32)
+        rows = tf.fill([output.shape[0], 4], -1)
+        return PanopticPrediction(
+            panoptic=maps,
+            semantic=maps // 256,
+            mask_id=tf.ones_like(maps),
+            instance_score=scores,
+            semantic_score=scores,
+            segment_class=rows,
+            segment_id=rows,
+            segment_score=tf.zeros_like(rows, tf.float32),
+        )
+
+    return process
 
 
 def toy_dataset(batch_size: int, *, start_step: int = 0, poisoned_image: int = -1):

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from kmax_tf.build.config import load_config
+from tests.trainer import toy
+from trainer import assembly
+
+
+@pytest.fixture
+def config(repository_root, data_folder):
+    path = repository_root / "configs" / "test" / "tiny.textproto"
+    return load_config(path, [f"KMAX_DATA={data_folder}"])
+
+
+@pytest.fixture
+def prepare(monkeypatch, tmp_path, config):
+    monkeypatch.setattr(assembly, "build_model", lambda config: toy.ToyModel())
+
+    def call(mode="train_and_eval"):
+        return assembly.prepare_run(config, mode=mode, model_dir=tmp_path, num_gpus=0, tpu=None)
+
+    return call
+
+
+def test_weights_follow_from_the_seed(prepare, config):
+    first, second = prepare(), prepare()
+    config.trainer_options.seed += 1
+    third = prepare()
+    kernels = [run.model.head.kernel.numpy().tolist() for run in (first, second, third)]
+    assert kernels[0] == kernels[1] != kernels[2]
+    assert first.step == 0
+    assert first.last_step == 2
+    assert first.info.names[0] == "circle"
+
+
+@pytest.mark.parametrize("part", ["train_dataset_options", "eval_dataset_options"])
+def test_batches_must_split_over_the_devices(prepare, config, part, mirrored_strategy, monkeypatch):
+    monkeypatch.setattr(assembly.distribution, "create_strategy", lambda **flags: mirrored_strategy)
+    getattr(config, part).batch_size = 3
+    with pytest.raises(ValueError, match=f"`{part}.batch_size` must be a multiple"):
+        prepare()
+
+
+def test_both_data_sets_must_have_the_same_classes(prepare, config):
+    config.eval_dataset_options.dataset_info = "coco_panoptic"
+    with pytest.raises(ValueError, match="must have the classes of"):
+        prepare()
+    prepare("train")  # reads no evaluation data
+    config.eval_dataset_options.ClearField("dataset_info")  # then that of training counts
+    prepare()
+
+
+def test_the_input_starts_at_the_step_of_the_run(prepare, config, monkeypatch):
+    starts = []
+    original = assembly.build_dataset
+
+    def remember(options, **arguments):
+        starts.append(arguments["start_step"])
+        return original(options, **arguments)
+
+    monkeypatch.setattr(assembly, "build_dataset", remember)
+    monkeypatch.setattr(assembly, "build_loss", lambda config: toy.ToyLoss())
+    run = prepare()
+    optimizer = toy.toy_optimizer(run.model)
+    loop = assembly.make_train_loop(run, optimizer, assembly.Interrupts())
+    run.global_step.assign(5)  # as restored from a checkpoint, after the loop was made
+    loop.train(tf.constant(1))
+    assert starts == [5]
+    assert run.step == 6

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import orbit
+import pytest
+import tensorflow as tf
+
+from tests.trainer import toy
+from trainer import checkpointing
+
+
+def _manager(folder, model, step, *, optimizer=None, keep=2, initialize=None):
+    trackables = {"model": model}
+    if optimizer is not None:
+        trackables["optimizer"] = optimizer.slots
+    return checkpointing.create_manager(
+        folder,
+        trackables,
+        global_step=step,
+        keep=keep,
+        interval=1,
+        explain=lambda: "; changed since it was written: model_options.x: 1 -> 2",
+        initialize=initialize,
+    )
+
+
+def _new(head=2):
+    model = toy.ToyModel(head)
+    return model, toy.toy_optimizer(model), orbit.utils.create_global_step()
+
+
+def test_model_slots_and_step_come_back(tmp_path):
+    model, optimizer, step = _new()
+    slot = optimizer.slots["first_moment"]["head/kernel"]
+    slot.assign_add(tf.ones_like(slot))
+    step.assign(7)
+    saved = checkpointing.save_now(_manager(tmp_path, model, step, optimizer=optimizer), 7)
+    assert saved == str(tmp_path / "ckpt-7")
+
+    other, other_optimizer, other_step = _new()
+    _manager(tmp_path, other, other_step, optimizer=other_optimizer).restore_or_initialize()
+    assert int(other_step.numpy()) == 7
+    np.testing.assert_array_equal(other.head.kernel.numpy(), model.head.kernel.numpy())
+    assert (other_optimizer.slots["first_moment"]["head/kernel"].numpy() == 1).all()
+
+    # Evaluation reads the model and the step only.
+    third, _, third_step = _new()
+    _manager(tmp_path, third, third_step).restore_or_initialize()
+    np.testing.assert_array_equal(third.head.kernel.numpy(), model.head.kernel.numpy())
+
+
+def test_the_newest_are_kept_and_a_step_is_not_saved_twice(tmp_path):
+    model, optimizer, step = _new()
+    manager = _manager(tmp_path, model, step, optimizer=optimizer)
+    for number in (1, 2, 3):
+        step.assign(number)
+        first = checkpointing.save_now(manager, number)
+    written = (tmp_path / "ckpt-3.index").stat().st_mtime_ns
+    assert checkpointing.save_now(manager, 3) == first
+    assert (tmp_path / "ckpt-3.index").stat().st_mtime_ns == written
+    assert sorted(p.stem for p in tmp_path.glob("*.index")) == ["ckpt-2", "ckpt-3"]
+
+
+def test_a_checkpoint_of_another_config_is_refused(tmp_path):
+    model, optimizer, step = _new()
+    checkpointing.save_now(_manager(tmp_path, model, step, optimizer=optimizer), 5)
+    other, other_optimizer, other_step = _new(head=3)
+    manager = _manager(tmp_path, other, other_step, optimizer=other_optimizer)
+    with pytest.raises(ValueError, match="does not fit the config") as error:
+        manager.restore_or_initialize()
+    message = str(error.value)
+    assert "model/head/kernel: [4, 3] in the model, [4, 2] in the file" in message
+    assert "first_moment" not in message
+    assert message.endswith("model_options.x: 1 -> 2.")
+
+
+def test_missing_slots_are_named(tmp_path):
+    model, optimizer, step = _new()
+    checkpointing.save_now(_manager(tmp_path, model, step), 5)
+    with pytest.raises(ValueError, match=r"missing in the file .*first_moment"):
+        _manager(tmp_path, model, step, optimizer=optimizer).restore_or_initialize()
+
+
+def test_without_a_checkpoint_the_initial_one_is_loaded(tmp_path):
+    model, _, step = _new()
+    calls = []
+    manager = _manager(tmp_path, model, step, initialize=lambda: calls.append("loaded"))
+    assert manager.restore_or_initialize() is None
+    assert calls == ["loaded"]
+
+
+def test_the_best_weights_are_kept_and_remembered(tmp_path):
+    model, _, step = _new()
+    best = checkpointing.BestCheckpoint(tmp_path, model=model, global_step=step)
+    step.assign(10)
+    assert best.update(40.0)
+    step.assign(20)
+    assert not best.update(39.0)
+    assert not best.update(float("nan"))
+
+    again = checkpointing.BestCheckpoint(tmp_path, model=model, global_step=step)
+    assert again.pq == 40.0
+    step.assign(30)
+    assert again.update(41.0)
+    assert [p.stem for p in (tmp_path / "best").glob("*.index")] == ["ckpt-30"]

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from trainer import distribution
+
+VISIBLE = len(tf.config.list_physical_devices("GPU"))
+
+
+def test_cpu_is_the_default_strategy():
+    strategy = distribution.create_strategy(num_gpus=0, tpu=None)
+    assert strategy is tf.distribute.get_strategy()
+    assert distribution.describe(strategy) == "CPU"
+    dataset = tf.data.Dataset.range(3)
+    assert distribution.distribute(dataset, strategy) is dataset
+
+
+@pytest.mark.parametrize("count", [-1, VISIBLE + 1])
+def test_gpus_that_are_not_there(count):
+    with pytest.raises(ValueError, match=r"`--num_gpus` must be in 0\.\."):
+        distribution.create_strategy(num_gpus=count, tpu=None)
+
+
+def test_devices_exclude_each_other():
+    with pytest.raises(ValueError, match="exclude each other"):
+        distribution.create_strategy(num_gpus=1, tpu="local")
+
+
+def test_a_batch_must_split_evenly(mirrored_strategy):
+    distribution.require_divisible(4, mirrored_strategy, "train_dataset_options.batch_size")
+    with pytest.raises(ValueError, match=r"`train_dataset_options.batch_size` .*2.*received 3"):
+        distribution.require_divisible(3, mirrored_strategy, "train_dataset_options.batch_size")
+
+
+def test_replicas_get_their_shares(mirrored_strategy):
+    dataset = tf.data.Dataset.range(8).batch(4)
+    batch = next(iter(distribution.distribute(dataset, mirrored_strategy)))
+    shares = mirrored_strategy.experimental_local_results(batch)
+    assert [share.numpy().tolist() for share in shares] == [[0, 1], [2, 3]]

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evaluation.evaluator import Evaluator
+from kmax_tf.data.dataset_info import load_dataset_info
+from tests.trainer import toy
+from trainer.eval_loop import EvalLoop
+from trainer.progress import Progress
+
+SIZE = 4
+INFO = load_dataset_info("shapes")
+SKY = 7 * 256
+
+
+def _dataset(count, batch_size):
+    """Images of which the first two thirds are sky, the rest grass; padded by a column of void."""
+
+    def make(number):
+        label = tf.where(number < 2 * count // 3, SKY, SKY + 256)
+        panoptic = tf.pad(tf.fill([2 * SIZE, 2 * SIZE - 2], label), [[0, 0], [0, 2]])
+        features = {"image": tf.fill([SIZE, SIZE, 3], tf.cast(number, tf.float32))}
+        targets = {"valid_size": tf.constant([SIZE, SIZE - 1]), "image_id": number}
+        return (
+            features,
+            targets,
+            {
+                "original_panoptic": panoptic,
+                "original_size": tf.constant([2 * SIZE, 2 * SIZE - 2]),
+            },
+        )
+
+    return tf.data.Dataset.range(count).map(make).batch(batch_size)
+
+
+def _evaluate(strategy, *, count, batch_size, steps=-1):
+    with strategy.scope():
+        model = toy.ToyModel()
+    finished = []
+    loop = EvalLoop(
+        model,
+        post_processor=toy.toy_post_processor(SIZE, SKY),
+        dataset=_dataset(count, batch_size),
+        batch_size=batch_size,
+        strategy=strategy,
+        make_evaluator=lambda: Evaluator(INFO),
+        num_images=count,
+        num_pictures=3,
+        progress=Progress(total_steps=1, batch_size=1, line_interval=1, stream=io.StringIO()),
+        finish=lambda *result: finished.append(result),
+    )
+    metrics = loop.evaluate(tf.constant(steps))
+    return metrics, *finished[0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_every_image_counts_once(batch_size):
+    strategy = tf.distribute.get_strategy()
+    metrics, result, table, pictures = _evaluate(strategy, count=6, batch_size=batch_size)
+    row = {r["name"]: r for r in result["per_class"]}
+    # Four images are sky and found, two are grass but called sky.
+    assert (row["sky"]["tp"], row["sky"]["fp"], row["grass"]["fn"]) == (4, 2, 2)
+    assert metrics["eval/pq"] == pytest.approx(result["pq"])
+    assert "sky" in table
+    assert all(isinstance(value, float) for value in metrics.values())
+    assert [p.image_id for p in pictures] == [0, 1, 2]
+    assert pictures[1].image.shape == (SIZE, SIZE - 1, 3)
+    assert (pictures[1].image == 1).all()
+    np.testing.assert_array_equal(pictures[1].ground_truth, np.full([SIZE, SIZE - 1], SKY))
+
+
+def test_a_given_number_of_batches():
+    _, result, _, _ = _evaluate(tf.distribute.get_strategy(), count=6, batch_size=2, steps=1)
+    row = {r["name"]: r for r in result["per_class"]}
+    assert (row["sky"]["tp"], row["grass"]["fn"]) == (2, 0)
+
+
+def test_replicas_share_the_work(mirrored_strategy):
+    _, result, _, pictures = _evaluate(mirrored_strategy, count=6, batch_size=4)
+    row = {r["name"]: r for r in result["per_class"]}
+    assert (row["sky"]["tp"], row["sky"]["fp"], row["grass"]["fn"]) == (4, 2, 2)
+    assert [p.image_id for p in pictures] == [0, 1, 2]

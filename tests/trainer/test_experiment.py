@@ -1,0 +1,160 @@
+"""Whole runs of a toy model on a few drawn images, through the command line's entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.trainer import toy
+from trainer import assembly
+from trainer.train_loop import TrainLoop
+
+
+def _rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_train_and_evaluate_leaves_what_is_promised(run, tmp_path, capfd):
+    assert run() == 0
+    folder = tmp_path / "run"
+    assert {p.name for p in folder.iterdir()} == {
+        "best", "checkpoint", "config.textproto", "eval", "labels.json", "metrics.jsonl",
+        "pictures", "train", "versions.json",
+        *(f"ckpt-{s}.{e}" for s in (3, 4) for e in ("index", "data-00000-of-00001")),
+    }  # fmt: skip
+    rows = _rows(folder)
+    assert [(r["step"], "eval/pq" in r) for r in rows] == [
+        (1, False), (2, False), (2, True), (3, False), (4, False), (4, True),
+    ]  # fmt: skip
+    assert {"loss/total", "loss/square", "learning_rate", "gradient_norm"} <= set(rows[0])
+    assert not any("per_second" in name for row in rows for name in row)
+    assert rows[0]["learning_rate"] == pytest.approx(0.002)
+    assert [p.name for p in (folder / "best").glob("*.index")] == ["ckpt-2.index"]
+    assert len(list((folder / "pictures").iterdir())) == 2
+    shown = capfd.readouterr().out
+    assert "train 4/4  loss" in shown
+    assert "All, in-graph variant" in shown
+    assert "steps/sec" not in shown  # what orbit prints
+
+    # The same command again has nothing left to do.
+    assert run() == 0
+    assert _rows(folder) == rows
+    assert "All steps were made." in capfd.readouterr().out
+
+
+def test_a_resumed_run_gives_the_numbers_of_an_uninterrupted_one(run, tmp_path, capfd):
+    assert run("--mode=train", folder="whole") == 0
+    interval = "--set=trainer_options.save_checkpoints_steps=2"
+
+    original = TrainLoop.train
+    calls = []
+
+    def interrupted_in_the_fourth_step(self, num_steps):
+        calls.append(1)
+        if len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, num_steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainLoop, "train", interrupted_in_the_fourth_step)
+        assert run("--mode=train", interval) == 130
+    assert "Interrupted at step 3; saved" in capfd.readouterr().out
+    assert (tmp_path / "run" / "ckpt-3.index").exists()
+    assert run("--mode=train", interval) == 0
+    assert _rows(tmp_path / "run") == _rows(tmp_path / "whole")
+    for name in ("model/head/kernel", "optimizer/second_moment/head.Skernel"):
+        values = [
+            tf.train.load_variable(
+                str(tmp_path / f / "ckpt-4"), f"{name}/.ATTRIBUTES/VARIABLE_VALUE"
+            )
+            for f in ("run", "whole")
+        ]
+        np.testing.assert_array_equal(*values)
+
+
+def test_lines_of_lost_steps_are_cut(run, tmp_path):
+    assert run("--mode=train", steps=2) == 0
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "loss/total": 1e9}\n')
+    assert run("--mode=train", steps=3) == 0
+    rows = _rows(tmp_path / "run")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[2]["loss/total"] < 1e9
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for(run, tmp_path):
+    assert run("--mode=train", steps=2) == 0
+    assert run(steps=2) == 0
+    assert [(r["step"], "eval/pq" in r) for r in _rows(tmp_path / "run")] == [
+        (1, False), (2, False), (2, True),
+    ]  # fmt: skip
+
+
+def test_evaluation_modes(run, tmp_path, capfd):
+    assert run("--mode=eval") == 2
+    assert "holds no checkpoint" in capfd.readouterr().err
+    assert run("--mode=train", steps=2) == 0
+    assert run("--mode=continuous_eval", steps=2) == 0  # ends after the last step
+    # Less than all steps are there, and no more come.
+    assert run("--mode=continuous_eval", "--set=evaluator_options.continuous_eval_timeout=1") == 0
+    assert run("--mode=eval", "--set=evaluator_options.eval_steps=1") == 0
+    evaluations = [row for row in _rows(tmp_path / "run") if "eval/pq" in row]
+    assert [row["step"] for row in evaluations] == [2, 2, 2]
+    assert (tmp_path / "run" / "best" / "ckpt-2.index").exists()
+
+
+def test_the_initial_checkpoint_is_loaded(run, tmp_path, capfd):
+    assert run("--mode=train", steps=1, folder="first") == 0
+    initial = f"--set=model_options.initial_checkpoint={tmp_path / 'first'}"
+    assert run("--mode=eval", initial, folder="second") == 0
+    assert "Loaded 8 variables from" in capfd.readouterr().out
+    assert _rows(tmp_path / "second")[0]["step"] == 0
+    # An encoder-decoder of another shape is refused.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "build_model", lambda config: toy.ToyModel(3))
+        assert run("--mode=train", initial, folder="third") == 2
+        assert "is a checkpoint of another model" in capfd.readouterr().err
+        assert run("--mode=train", folder="first") == 2
+        assert "does not fit the config" in capfd.readouterr().err
+
+
+def test_a_fault_stops_the_run_and_names_images(run, tmp_path, capfd):
+    class Faulty(toy.ToyLoss):
+        def with_diagnostics(self, targets, output, *, seed):
+            wrong = tf.where(seed[1] == 2, tf.math.log(-1.0), 1.0)
+            poison = tf.where(targets["image_id"] >= 0, wrong, 1.0)
+            return super().with_diagnostics({**targets, "poison": poison}, output, seed=seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "build_loss", lambda config: Faulty())
+        assert run("--mode=train") == 1
+    message = capfd.readouterr().err.splitlines()[-1]
+    assert message.startswith("kmax: Step 2: not finite: loss/root, loss/total; images: ")
+    assert "= train_00000" in message
+    assert [p.stem for p in sorted((tmp_path / "run").glob("*.index"))] == ["ckpt-1", "ckpt-2"]
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("train_dataset_options.crop_size=64,64", "train_dataset_options.crop_size"),
+        ("train_dataset_options.batchsize=2", "batch_size"),
+        ("trainer_options.solver_options.optimizer=LION", "ADAM, ADAMW, SGD"),
+        ("train_dataset_options.file_pattern=/nowhere/x-*", "/nowhere/x-*"),
+        ("train_dataset_options.dataset_info=nowhere", "nowhere"),
+        ("eval_dataset_options.dataset_info=coco_panoptic", "must have the classes"),
+        ("eval_dataset_options.decode_groundtruth_label=false", "decode_groundtruth_label"),
+        ("model_options.initial_checkpoint=/nowhere/ckpt-1", "/nowhere/ckpt-1"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(run, override, named, capfd):
+    capfd.readouterr()
+    assert run(f"--set={override}") == 2
+    lines = [x for x in capfd.readouterr().err.splitlines() if x.startswith("kmax: ")]
+    assert len(lines) == 1
+    assert named in lines[0]

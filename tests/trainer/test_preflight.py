@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from kmax_tf.build.config import load_config
+from trainer import preflight
+
+
+@pytest.fixture
+def config(repository_root):
+    path = repository_root / "configs" / "coco" / "kmax_r50.textproto"
+    return load_config(path, ["KMAX_DATA=nowhere"])
+
+
+def test_missing_records_name_files_and_command(config):
+    with pytest.raises(ValueError, match="No files match") as error:
+        preflight.require_records(config, "train_and_eval")
+    message = str(error.value)
+    assert "nowhere/coco/tfrecords/train-*" in message
+    assert "nowhere/coco/tfrecords/val-*" in message
+    assert (
+        "`kmax build-data coco_panoptic --input_dir=FOLDER --output_dir=nowhere/coco/tfrecords`"
+        in message
+    )
+    assert "\n" not in message
+
+
+def test_a_mode_needs_only_its_own_records(config, tmp_path):
+    (tmp_path / "train-0").touch()
+    del config.train_dataset_options.file_pattern[:]
+    config.train_dataset_options.file_pattern.append(str(tmp_path / "train-*"))
+    preflight.require_records(config, "train")
+    with pytest.raises(ValueError, match=r"val-\*"):
+        preflight.require_records(config, "eval")
+    config.ClearField("eval_dataset_options")
+    with pytest.raises(ValueError, match="`--mode=eval` needs `eval_dataset_options`"):
+        preflight.require_records(config, "eval")
+
+
+def test_unset_patterns_and_placeholders_are_named(config):
+    del config.train_dataset_options.file_pattern[:]
+    with pytest.raises(ValueError, match=r"`train_dataset_options.file_pattern` must name"):
+        preflight.require_records(config, "train")
+    config.train_dataset_options.file_pattern.append("${MY_DATA}/train-*")
+    with pytest.raises(ValueError, match="MY_DATA"):
+        preflight.require_records(config, "train")
+
+
+def test_the_command_that_makes_the_records():
+    assert (
+        preflight.build_command("shapes", "data/shapes/tfrecords/train-*")
+        == "kmax build-data shapes --output_dir=data/shapes"
+    )
+    assert (
+        preflight.build_command("mine/dataset_info.json", "mine/train-*")
+        == "kmax build-data coco_format --input_dir=FOLDER --output_dir=mine"
+    )
+
+
+def test_a_run_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    for create in (True, False):
+        with pytest.raises(ValueError, match=r"`--model_dir` .*file.run cannot be written"):
+            preflight.require_writable(tmp_path / "file" / "run", create=create)
+    preflight.require_writable(tmp_path / "a" / "b", create=False)
+    assert not (tmp_path / "a").exists()
+    preflight.require_writable(tmp_path / "a" / "b", create=True)
+    assert list((tmp_path / "a" / "b").iterdir()) == []

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+import tensorflow as tf
+
+from kmax_tf.build.config import load_config
+from trainer.train_loop import NonFiniteError
+from trainer.user_errors import run_reporting_errors
+
+
+def test_the_exit_code_is_passed_on():
+    assert run_reporting_errors(lambda: 7) == 7
+
+
+def test_an_error_of_our_own_code_is_one_line(capsys):
+    assert run_reporting_errors(lambda: load_config("nowhere.textproto")) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "kmax: `--config_file` nowhere.textproto does not exist.\n"
+
+
+def test_an_error_inside_a_library_keeps_its_traceback():
+    with pytest.raises(ValueError, match="rank"):
+        run_reporting_errors(lambda: tf.TensorShape([3]).assert_has_rank(2))
+
+
+def test_faults_and_interrupts_have_their_own_codes(capsys, monkeypatch):
+    monkeypatch.setitem(globals(), "__name__", "trainer.somewhere")
+
+    def fault() -> int:
+        raise NonFiniteError("Step 3: not finite.", [1])
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    def unreadable() -> int:
+        return len(pathlib.Path("/proc/none/at/all").read_text())
+
+    assert run_reporting_errors(fault) == 1
+    assert run_reporting_errors(interrupted) == 130
+    assert run_reporting_errors(unreadable) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "kmax: Step 3: not finite."
+    assert lines[1] == "kmax: interrupted."
+    assert lines[2] == "kmax: /proc/none/at/all: No such file or directory."

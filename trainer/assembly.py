@@ -1,0 +1,232 @@
+"""Makes the parts of a run from its config: devices, model, loops, checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any, Dict, Iterator, List, Optional
+
+import orbit
+import tensorflow as tf
+
+from evaluation.evaluator import Evaluator
+from kmax_tf.build.config import require_filled
+from kmax_tf.build.data import build_dataset
+from kmax_tf.build.losses import build_loss
+from kmax_tf.build.model import build_model
+from kmax_tf.build.post_processing import build_post_processor
+from kmax_tf.checkpoints.loading import load_checkpoint
+from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.data.records import count_records
+from kmax_tf.structures import DatasetInfo
+from protos import data_pb2, experiment_pb2
+from trainer import checkpointing, distribution, pictures, preflight, run_folder
+from trainer.eval_loop import EvalLoop, Picture
+from trainer.interrupts import Interrupts
+from trainer.metrics_file import MetricsFile
+from trainer.progress import Progress
+from trainer.solver import Optimizer
+from trainer.summaries import EvalSummaries, TrainSummaries
+from trainer.train_loop import TrainLoop
+from trainer.train_step import TrainStep
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the parts of a run share.
+
+    Attributes:
+      config: checked.
+      model_dir: run folder.
+      strategy: where it computes.
+      info: classes.
+      model: with its variables.
+      global_step: int64 variable, the number of steps made.
+      progress: shows how far it is.
+      metrics_file: the numbers so far.
+    """
+
+    config: experiment_pb2.ExperimentOptions
+    model_dir: pathlib.Path
+    strategy: tf.distribute.Strategy
+    info: DatasetInfo
+    model: tf.keras.Model
+    global_step: tf.Variable
+    progress: Progress
+    metrics_file: MetricsFile
+
+    @property
+    def step(self) -> int:
+        """The number of steps made."""
+        return int(self.global_step.numpy())
+
+    @property
+    def last_step(self) -> int:
+        """The number of steps of the whole training."""
+        return self.config.trainer_options.solver_options.training_number_of_steps
+
+
+def prepare_run(
+    config: experiment_pb2.ExperimentOptions,
+    *,
+    mode: str,
+    model_dir: pathlib.Path,
+    num_gpus: Optional[int],
+    tpu: Optional[str],
+) -> Run:
+    """Checks that config and devices fit together, and builds the model.
+
+    Args:
+      config: checked.
+      mode: decides which data sets are used.
+      model_dir: run folder.
+      num_gpus: None = all visible, 0 = CPU.
+      tpu: name of a TPU or None.
+
+    Raises:
+      ValueError: devices, batch sizes or classes do not fit.
+    """
+    trainer = config.trainer_options
+    tf.keras.utils.set_random_seed(trainer.seed % 2**32)
+    strategy = distribution.create_strategy(num_gpus=num_gpus, tpu=tpu)
+    train_data, eval_data = config.train_dataset_options, config.eval_dataset_options
+    if mode in preflight.TRAINING_MODES:
+        distribution.require_divisible(
+            train_data.batch_size, strategy, "train_dataset_options.batch_size"
+        )
+    info = load_dataset_info(train_data.dataset_info)
+    if mode in preflight.EVALUATING_MODES:
+        distribution.require_divisible(
+            eval_data.batch_size, strategy, "eval_dataset_options.batch_size"
+        )
+        _require_same_classes(info, train_data.dataset_info, eval_data.dataset_info)
+        if not eval_data.decode_groundtruth_label:
+            raise ValueError(
+                "`eval_dataset_options.decode_groundtruth_label` must be true to measure PQ; "
+                "predictions without labels are made by `kmax predict`."
+            )
+    progress = Progress(
+        total_steps=trainer.solver_options.training_number_of_steps,
+        batch_size=train_data.batch_size,
+        line_interval=trainer.save_summaries_steps,
+    )
+    progress.write(f"{config.experiment_name} in {model_dir} on {distribution.describe(strategy)}")
+    with strategy.scope():
+        model = build_model(config)
+        global_step = orbit.utils.create_global_step()
+    metrics_file = MetricsFile(model_dir / run_folder.METRICS)
+    return Run(config, model_dir, strategy, info, model, global_step, progress, metrics_file)
+
+
+def _require_same_classes(info: DatasetInfo, train_name: str, eval_name: str) -> None:
+    other = load_dataset_info(eval_name or train_name)
+    if dataclasses.replace(other, name=info.name, colors=info.colors) != info:
+        raise ValueError(
+            f"`eval_dataset_options.dataset_info` {eval_name} must have the classes of "
+            f"`train_dataset_options.dataset_info` {train_name}."
+        )
+
+
+def make_train_loop(run: Run, optimizer: Optimizer, interrupts: Interrupts) -> TrainLoop:
+    """The inner loop of training; its input starts at the step that the run is at by then."""
+    options = run.config.train_dataset_options
+    trainer = run.config.trainer_options
+    solver = trainer.solver_options
+    step = TrainStep(
+        model=run.model,
+        loss=build_loss(run.config),
+        optimizer=optimizer,
+        global_batch_size=options.batch_size,
+        seed=trainer.seed,
+        clip_norm=solver.clip_gradient_norm if solver.use_gradient_clipping else None,
+    )
+
+    def make_iterator(start_step: int) -> Iterator:
+        dataset = build_dataset(options, training=True, seed=trainer.seed, start_step=start_step)
+        return iter(distribution.distribute(dataset, run.strategy))
+
+    return TrainLoop(
+        step,
+        strategy=run.strategy,
+        make_iterator=make_iterator,
+        global_step=run.global_step,
+        global_batch_size=options.batch_size,
+        interrupts=interrupts,
+        learning_rate=optimizer.schedule,
+    )
+
+
+def make_eval_loop(run: Run, summaries: EvalSummaries) -> EvalLoop:
+    """The evaluation; it also prints the table, draws pictures and keeps the best weights."""
+    options = data_pb2.DatasetOptions()
+    options.CopyFrom(run.config.eval_dataset_options)
+    if not options.dataset_info:
+        options.dataset_info = run.config.train_dataset_options.dataset_info
+    best = checkpointing.BestCheckpoint(run.model_dir, model=run.model, global_step=run.global_step)
+
+    def finish(result: Dict[str, Any], table: str, drawn: List[Picture]) -> None:
+        run.progress.write(f"Step {run.step}:\n{table}")
+        summaries.write_table(table)
+        for name, picture in pictures.draw_pictures(drawn, run.info):
+            summaries.write_picture(name, picture)
+            pictures.write_png(run.model_dir / run_folder.PICTURES, name, picture)
+        if result.get("pq") is not None:
+            best.update(float(result["pq"]))
+
+    return EvalLoop(
+        run.model,
+        post_processor=build_post_processor(run.config),
+        dataset=build_dataset(options, training=False, seed=0, start_step=0),
+        batch_size=options.batch_size,
+        strategy=run.strategy,
+        make_evaluator=lambda: Evaluator(run.info),
+        num_images=count_records(list(options.file_pattern)),
+        num_pictures=run.config.evaluator_options.num_vis_samples,
+        progress=run.progress,
+        finish=finish,
+    )
+
+
+def make_train_summaries(run: Run) -> TrainSummaries:
+    """Where the numbers of training go."""
+    return TrainSummaries(
+        run.model_dir / "train",
+        metrics_file=run.metrics_file,
+        progress=run.progress,
+        global_step=run.global_step,
+        interval=run.config.trainer_options.save_summaries_steps,
+        last_step=run.last_step,
+    )
+
+
+def make_eval_summaries(run: Run) -> EvalSummaries:
+    """Where the numbers of evaluations go."""
+    return EvalSummaries(
+        run.model_dir / "eval", metrics_file=run.metrics_file, global_step=run.global_step
+    )
+
+
+def make_manager(run: Run, trackables: Dict[str, Any]) -> tf.train.CheckpointManager:
+    """The checkpoints of the run; without one, the initial checkpoint is loaded instead."""
+
+    def initialize() -> None:
+        path = initial_checkpoint(run)
+        if path:
+            report = load_checkpoint(run.model, path)
+            run.progress.write(f"Loaded {len(report.loaded)} variables from {path}.")
+
+    return checkpointing.create_manager(
+        run.model_dir,
+        trackables,
+        global_step=run.global_step,
+        keep=run.config.trainer_options.num_checkpoints_to_keep,
+        interval=run.config.trainer_options.save_checkpoints_steps,
+        explain=lambda: run_folder.explain_misfit(run.model_dir, run.config),
+        initialize=initialize,
+    )
+
+
+def initial_checkpoint(run: Run) -> str:
+    """Path of the checkpoint to start from; empty = none."""
+    path = run.config.model_options.initial_checkpoint
+    return require_filled(path, "model_options.initial_checkpoint")
