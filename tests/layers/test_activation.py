@@ -17,6 +17,15 @@ def test_gelu_is_the_exact_one():
     )
 
 
+def test_gradient_of_gelu():
+    values = tf.linspace(-4.0, 4.0, 33)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(values)
+        ours = activation_function("gelu")(values)
+        plain = tf.nn.gelu(values, approximate=False)
+    np.testing.assert_allclose(tape.gradient(ours, values), tape.gradient(plain, values), atol=1e-6)
+
+
 def test_relu_and_identity():
     values = tf.constant([-1.0, 2.0])
     np.testing.assert_array_equal(activation_function("relu")(values), [0.0, 2.0])
