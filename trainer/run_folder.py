@@ -8,7 +8,7 @@ import os
 import pathlib
 import platform
 import subprocess
-from typing import Dict, List, Optional
+from typing import Dict, Iterable, List, Optional
 
 from google.protobuf.message import Message
 
@@ -92,7 +92,7 @@ def _differences(old: Message, new: Message, prefix: str) -> List[str]:
     return found
 
 
-def _text(values: object) -> str:
+def _text(values: Iterable[object]) -> str:
     return "[" + ", ".join(str(value).strip().replace("\n", " ") for value in values) + "]"
 
 

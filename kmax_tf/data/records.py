@@ -21,6 +21,7 @@ SHUFFLE_RECORDS = 512
 
 _HEADER = struct.Struct("<QI")  # length of the record and its checksum
 _FOOTER_BYTES = 4
+_GRAPH_SEED = 1
 _END = np.iinfo(np.int64).max
 
 
@@ -99,7 +100,7 @@ def ordered_records(source: RecordFiles) -> tf.data.Dataset:
 
 
 def shuffled_records(source: RecordFiles, *, seed: int, start: int) -> tf.data.Dataset:
-    """Endless records in random order, a function of `seed` (and of `tf.random.set_seed`, if used).
+    """Endless records in random order, a function of `seed` alone.
 
     Each epoch permutes the files and reads them in groups of `FILES_AT_ONCE`, whose records are
     interleaved and shuffled. Groups make it cheap to start anywhere: whole epochs and whole groups
@@ -128,6 +129,9 @@ def shuffled_records(source: RecordFiles, *, seed: int, start: int) -> tf.data.D
         return tf.data.TFRecordDataset(files[index]).enumerate(start=offsets[index])
 
     def read_group(number: tf.Tensor) -> tf.data.Dataset:
+        # Of this function's own graph. `shuffle` joins it with its seed, so without it the order
+        # would depend on the program's global seed, and a global seed of 0 would be an error.
+        tf.random.set_seed(_GRAPH_SEED)
         begin = tf.math.floormod(number, groups) * FILES_AT_ONCE
         members = file_order(number // groups)[begin : begin + FILES_AT_ONCE]
         records = tf.data.Dataset.from_tensor_slices(members).interleave(

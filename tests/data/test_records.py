@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import tensorflow as tf
 
 from kmax_tf.data import records, schema
 from tests.data import toy_records
@@ -82,3 +83,13 @@ def test_shuffled_ids_belong_to_their_records(source):
 def test_shuffled_can_start_anywhere(source, start):
     ids = ids_of(records.shuffled_records(source, seed=3, start=0), start + 12)
     assert ids_of(records.shuffled_records(source, seed=3, start=start), 12) == ids[start:]
+
+
+@pytest.mark.parametrize("global_seed", [0, 7])
+def test_order_does_not_depend_on_the_global_seed(source, global_seed):
+    before = ids_of(records.shuffled_records(source, seed=3, start=0), 10)
+    tf.random.set_seed(global_seed)
+    try:
+        assert ids_of(records.shuffled_records(source, seed=3, start=0), 10) == before
+    finally:
+        tf.keras.utils.set_random_seed(1)
