@@ -89,6 +89,7 @@ def prepare_run(
     trainer = config.trainer_options
     tf.keras.utils.set_random_seed(trainer.seed % 2**32)
     strategy = distribution.create_strategy(num_gpus=num_gpus, tpu=tpu)
+    distribution.make_reproducible(strategy)
     train_data, eval_data = config.train_dataset_options, config.eval_dataset_options
     if mode in preflight.TRAINING_MODES:
         distribution.require_divisible(

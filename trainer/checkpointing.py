@@ -144,4 +144,4 @@ def save_now(manager: tf.train.CheckpointManager, step: int) -> str:
     latest = manager.latest_checkpoint
     if latest and os.path.basename(latest) == f"ckpt-{step}":
         return latest
-    return manager.save(checkpoint_number=step)
+    return manager.save(checkpoint_number=step, check_interval=False)

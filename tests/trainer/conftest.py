@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from typing import Callable
+from typing import Callable, List
 
 import pytest
 import tensorflow as tf
@@ -41,6 +41,14 @@ def data_folder(tmp_path_factory) -> pathlib.Path:
         output_dir=str(folder / "shapes"), num_train=6, num_val=3, seed=0, options=SceneOptions()
     )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def determinism(monkeypatch) -> List[bool]:
+    """Calls of `enable_op_determinism`, which cannot be undone and would reach other tests."""
+    calls: List[bool] = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append(True))
+    return calls
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.trainer import toy
 from trainer import checkpointing
 
 
-def _manager(folder, model, step, *, optimizer=None, keep=2, initialize=None):
+def _manager(folder, model, step, *, optimizer=None, keep=2, interval=1, initialize=None):
     trackables = {"model": model}
     if optimizer is not None:
         trackables["optimizer"] = optimizer.slots
@@ -18,7 +18,7 @@ def _manager(folder, model, step, *, optimizer=None, keep=2, initialize=None):
         trackables,
         global_step=step,
         keep=keep,
-        interval=1,
+        interval=interval,
         explain=lambda: "; changed since it was written: model_options.x: 1 -> 2",
         initialize=initialize,
     )
@@ -59,6 +59,14 @@ def test_the_newest_are_kept_and_a_step_is_not_saved_twice(tmp_path):
     assert checkpointing.save_now(manager, 3) == first
     assert (tmp_path / "ckpt-3.index").stat().st_mtime_ns == written
     assert sorted(p.stem for p in tmp_path.glob("*.index")) == ["ckpt-2", "ckpt-3"]
+
+
+def test_saving_now_does_not_wait_for_the_interval(tmp_path):
+    model, optimizer, step = _new()
+    manager = _manager(tmp_path, model, step, optimizer=optimizer, interval=100)
+    for number in (1, 2):
+        step.assign(number)
+        assert checkpointing.save_now(manager, number) == str(tmp_path / f"ckpt-{number}")
 
 
 def test_a_checkpoint_of_another_config_is_refused(tmp_path):

@@ -46,9 +46,9 @@ def test_a_record_without_an_image_is_found(files):
     dataset = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(files))).map(
         lambda r: schema.decode_image(schema.parse_record(r, decode_label=False))
     )
-    with pytest.raises(ValueError, match=r"street_11 \(.*train-1, record 1\)") as error:
-        with explaining_bad_records([files]):
-            list(dataset)
+    pattern = r"street_11 \(.*train-1, record 1\)"
+    with pytest.raises(ValueError, match=pattern) as error, explaining_bad_records([files]):
+        list(dataset)
     assert "\n" not in str(error.value)
 
 
@@ -59,9 +59,9 @@ def test_an_assertion_about_a_record_becomes_a_sentence(files):
             size[0] == 3, ["Bad record", tf.constant("street_00"), "has size", size]
         )
 
-    with pytest.raises(ValueError, match=r"^Bad record street_00 has size 2 2\.$"):
-        with explaining_bad_records([files]):
-            check(tf.constant([2, 2]))
+    pattern = r"^Bad record street_00 has size 2 2\.$"
+    with pytest.raises(ValueError, match=pattern), explaining_bad_records([files]):
+        check(tf.constant([2, 2]))
 
 
 def test_other_errors_stay_what_they_are(files):

@@ -38,3 +38,12 @@ def test_replicas_get_their_shares(mirrored_strategy):
     batch = next(iter(distribution.distribute(dataset, mirrored_strategy)))
     shares = mirrored_strategy.experimental_local_results(batch)
     assert [share.numpy().tolist() for share in shares] == [[0, 1], [2, 3]]
+
+
+def test_only_the_cpu_is_made_deterministic(determinism, monkeypatch):
+    strategy = distribution.create_strategy(num_gpus=0, tpu=None)
+    distribution.make_reproducible(strategy)
+    assert determinism == [True]
+    monkeypatch.setattr(distribution, "describe", lambda strategy: "1 GPU")
+    distribution.make_reproducible(strategy)
+    assert determinism == [True]

@@ -49,7 +49,7 @@ def test_train_and_evaluate_leaves_what_is_promised(run, tmp_path, capfd):
 
 def test_a_resumed_run_gives_the_numbers_of_an_uninterrupted_one(run, tmp_path, capfd):
     assert run("--mode=train", folder="whole") == 0
-    interval = "--set=trainer_options.save_checkpoints_steps=2"
+    interval = "--set=trainer_options.save_checkpoints_steps=100"
 
     original = TrainLoop.train
     calls = []
