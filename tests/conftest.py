@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 
 import pytest
 
 import kmax_tf  # noqa: F401  chooses Keras before any test imports TensorFlow
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """The same random weights and inputs in every run, whatever ran before."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        tensorflow.keras.utils.set_random_seed(0)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ class SemanticDecoder(tf.keras.layers.Layer):
         for (key, _), projection, fusion in zip(
             self.settings.low_level, self.low_level_projections, self.fusions
         ):
-            low_level = self._activate_low_level(pyramid[key.replace("res", "stage")])
+            low_level = self._activate_low_level(pyramid[key.replace("res", "stage")], training)
             low_level = projection(low_level, training=training)
             size = dimensions(low_level)[1:3]
             features = tf.concat([resize_bilinear(features, size), low_level], -1)

@@ -7,21 +7,44 @@ from typing import Callable, Dict, Optional, Tuple
 
 import tensorflow as tf
 
+Activation = Callable[..., tf.Tensor]
+"""`activation(features, training=False)`: float of any shape -> same shape and dtype."""
 
-@tf.custom_gradient
-def gelu(features: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+
+def relu(features: tf.Tensor, training: bool = False) -> tf.Tensor:
+    """`max(x, 0)` of a float tensor of any shape; `training` makes no difference."""
+    del training
+    return tf.nn.relu(features)
+
+
+def gelu(features: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Exact Gaussian error linear unit, `x * Phi(x)` (https://arxiv.org/abs/1606.08415).
 
-    Not the tanh approximation: published weights were trained with erf. The gradient is written
-    out because automatic differentiation passes over the tensor half again as often.
+    Not the tanh approximation: published weights were trained with erf.
 
     Args:
       features: float, any shape.
+      training: whether to attach the written-out gradient, which is quicker than the automatic
+        one. A SavedModel would warn about it, so inference goes without.
 
     Returns:
       Same shape and dtype.
     """
-    cumulative = 0.5 + 0.5 * tf.math.erf(features * math.sqrt(0.5))
+    return _gelu_with_gradient(features) if training else features * _normal_cumulative(features)
+
+
+def identity(features: tf.Tensor, training: bool = False) -> tf.Tensor:
+    """`features` itself."""
+    del training
+    return features
+
+
+@tf.custom_gradient
+def _gelu_with_gradient(
+    features: tf.Tensor,
+) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Automatic differentiation passes over the tensor half again as often as this gradient."""
+    cumulative = _normal_cumulative(features)
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
         density = tf.exp(-0.5 * tf.square(features)) * (1.0 / math.sqrt(2.0 * math.pi))
@@ -30,17 +53,21 @@ def gelu(features: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tenso
     return features * cumulative, gradient
 
 
-_ACTIVATIONS: Dict[str, Callable[[tf.Tensor], tf.Tensor]] = {"relu": tf.nn.relu, "gelu": gelu}
+def _normal_cumulative(features: tf.Tensor) -> tf.Tensor:
+    return 0.5 + 0.5 * tf.math.erf(features * math.sqrt(0.5))
 
 
-def activation_function(name: Optional[str]) -> Callable[[tf.Tensor], tf.Tensor]:
+_ACTIVATIONS: Dict[str, Activation] = {"relu": relu, "gelu": gelu}
+
+
+def activation_function(name: Optional[str]) -> Activation:
     """Element-wise function of a float tensor of any shape; `None` is the identity.
 
     Raises:
       ValueError: the name is unknown.
     """
     if name is None:
-        return lambda features: features
+        return identity
     if name not in _ACTIVATIONS:
         raise ValueError(f"`activation` accepts {sorted(_ACTIVATIONS)} or None; received {name!r}.")
     return _ACTIVATIONS[name]

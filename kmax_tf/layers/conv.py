@@ -85,7 +85,7 @@ class ConvNorm(tf.keras.layers.Layer):
             outputs = tf.nn.bias_add(outputs, self.bias)
         if self.norm is not None:
             outputs = self.norm(outputs, training=training)
-        return self._activate(outputs)
+        return self._activate(outputs, training)
 
     def _padding(self, size: tf.TensorShape) -> Union[str, List[List[int]]]:
         # On sizes of the form strides * m + 1 'same' is symmetric too; its gradients are quicker.
@@ -164,7 +164,7 @@ class LinearNorm(tf.keras.layers.Layer):
             # Four dimensions are what the fused batch norm takes without further reshapes.
             outputs = tf.reshape(outputs, [-1, 1, 1, self.channels])
             outputs = self.norm(outputs, training=training)
-        return tf.reshape(self._activate(outputs), _with_channels(inputs, self.channels))
+        return tf.reshape(self._activate(outputs, training), _with_channels(inputs, self.channels))
 
     def get_config(self) -> Dict[str, Any]:
         return {
@@ -207,7 +207,7 @@ class DepthwiseConvNorm(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         outputs = tf.nn.depthwise_conv2d(inputs, self.depthwise_kernel, [1, 1, 1, 1], "SAME")
-        return self._activate(self.norm(outputs, training=training))
+        return self._activate(self.norm(outputs, training=training), training)
 
     def get_config(self) -> Dict[str, Any]:
         return {

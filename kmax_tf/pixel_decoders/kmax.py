@@ -64,8 +64,8 @@ class SkipFusion(tf.keras.layers.Layer):
           Raw [B, h', w', channels].
         """
         size = dimensions(skip)[1:3]
-        features = self.decoder_projection(self._activate(features), training=training)
-        skip = self.skip_projection(self._activate(skip), training=training)
+        features = self.decoder_projection(self._activate(features, training), training=training)
+        skip = self.skip_projection(self._activate(skip, training), training=training)
         return resize_bilinear(features, size) + skip
 
     def get_config(self) -> Dict[str, Any]:

@@ -39,7 +39,7 @@ class AxialBlock(ResidualBlock):
 
     def branch(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         features = self.conv1(inputs, training=training)
-        features = self._activate_retrieved(self.attention(features, training=training))
+        features = self._activate_retrieved(self.attention(features, training=training), training)
         return self.conv3(features, training=training)
 
     def get_config(self) -> Dict[str, Any]:

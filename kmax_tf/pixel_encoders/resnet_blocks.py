@@ -65,7 +65,7 @@ class ResidualBlock(tf.keras.layers.Layer):
         raise NotImplementedError
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        activated = self._activate(inputs)
+        activated = self._activate(inputs, training)
         residual = self.drop_path(self.branch(activated, training), training=training)
         if self.shortcut is not None:
             return residual + self.shortcut(activated, training=training)

@@ -119,7 +119,7 @@ class KMaxBlock(tf.keras.layers.Layer):
           with_prediction: whether the auxiliary prediction is wanted in full.
         """
         projected = self.center_projection(centers, training=training)
-        pixels = self.pixel_projection(self._activate(pixel_feature), training=training)
+        pixels = self.pixel_projection(self._activate(pixel_feature, training), training=training)
 
         prediction = None
         if with_prediction:
@@ -134,16 +134,17 @@ class KMaxBlock(tf.keras.layers.Layer):
         context = self.self_attention(
             self.center_qkv(projected, training=training), training=training
         )
-        context = self.self_attention_output(self._activate(context), training=training)
+        context = self.self_attention_output(self._activate(context, training), training=training)
         centers = self._activate(
             centers
             + self.drop_path(update, training=training)
-            + self.drop_path(context, training=training)
+            + self.drop_path(context, training=training),
+            training,
         )
 
         hidden = self.feed_forward_hidden(centers, training=training)
         hidden = self.feed_forward_output(hidden, training=training)
-        centers = self._activate(centers + self.drop_path(hidden, training=training))
+        centers = self._activate(centers + self.drop_path(hidden, training=training), training)
         return KMaxBlockOutput(centers, prediction, assignment)
 
     def get_config(self) -> Dict[str, Any]:

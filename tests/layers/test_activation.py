@@ -17,12 +17,14 @@ def test_gelu_is_the_exact_one():
     )
 
 
-def test_gradient_of_gelu():
+@pytest.mark.parametrize("training", [False, True])
+def test_gradient_of_gelu(training):
     values = tf.linspace(-4.0, 4.0, 33)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(values)
-        ours = activation_function("gelu")(values)
+        ours = activation_function("gelu")(values, training)
         plain = tf.nn.gelu(values, approximate=False)
+    np.testing.assert_allclose(ours, plain, atol=1e-6)
     np.testing.assert_allclose(tape.gradient(ours, values), tape.gradient(plain, values), atol=1e-6)
 
 

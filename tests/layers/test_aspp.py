@@ -30,7 +30,8 @@ def test_layer():
 def test_dropout_only_in_training():
     layer = ASPP(**{**CONFIG, "dropout_rate": 0.5})
     inputs = random_tensor(2, 9, 9, 3)
-    assert not np.any(layer(inputs) == 0.0)
+    # A strongly negative input of gelu is an exact zero, too; but those are few.
+    assert np.mean(layer(inputs) == 0.0) < 0.05
     dropped = np.mean(layer(inputs, training=True) == 0.0)
     assert 0.35 < dropped < 0.65
     dynamic = tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 3])])
