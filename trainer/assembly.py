@@ -168,9 +168,13 @@ def make_eval_loop(run: Run, summaries: EvalSummaries) -> EvalLoop:
     def finish(result: Dict[str, Any], table: str, drawn: List[Picture]) -> None:
         run.progress.write(f"Step {run.step}:\n{table}")
         summaries.write_table(table)
-        for name, picture in pictures.draw_pictures(drawn, run.info):
+        folder = run.model_dir / run_folder.PICTURES
+        comparisons = dict(pictures.draw_pictures(drawn, run.info))
+        for name, picture in comparisons.items():
             summaries.write_picture(name, picture)
-            pictures.write_png(run.model_dir / run_folder.PICTURES, name, picture)
+            pictures.write_png(folder, name, picture)
+        if comparisons:
+            pictures.write_png(folder, "sheet", pictures.draw_sheet(list(comparisons.values())))
         if result.get("pq") is not None:
             best.update(float(result["pq"]))
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Iterable, Iterator, Tuple
+from typing import Iterable, Iterator, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from kmax_tf.results.overlay import draw_comparison
+from kmax_tf.results.overlay import draw_comparison, draw_grid
 from kmax_tf.structures import DatasetInfo
 from trainer.eval_loop import Picture
+
+SHEET_PICTURES = 8
+SHEET_WIDTH = 800  # of each picture on the sheet
 
 
 def draw_pictures(
@@ -20,6 +24,16 @@ def draw_pictures(
     for picture in pictures:
         drawn = draw_comparison(picture.image, picture.ground_truth, picture.prediction, info)
         yield f"{picture.image_id:06d}", drawn
+
+
+def draw_sheet(drawn: Sequence[np.ndarray]) -> np.ndarray:
+    """The first pictures together on one sheet, uint8 [h, w, 3], in two columns."""
+    small = []
+    for picture in drawn[:SHEET_PICTURES]:
+        height = max(1, round(picture.shape[0] * SHEET_WIDTH / picture.shape[1]))
+        resized = Image.fromarray(picture).resize((SHEET_WIDTH, height), Image.Resampling.LANCZOS)
+        small.append(np.asarray(resized))
+    return draw_grid(small, columns=2)
 
 
 def write_png(folder: pathlib.Path, name: str, picture: np.ndarray) -> None:

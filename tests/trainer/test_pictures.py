@@ -19,3 +19,11 @@ def test_comparisons_are_drawn_and_written(tmp_path):
     pictures.write_png(tmp_path / "pictures", name, drawn)
     with Image.open(tmp_path / "pictures" / "000012.png") as image:
         np.testing.assert_array_equal(np.asarray(image), drawn)
+
+
+def test_sheet_holds_the_first_pictures_in_two_columns():
+    drawn = [np.full([100, 400, 3], 10 * index, np.uint8) for index in range(10)]
+    sheet = pictures.draw_sheet(drawn)
+    # Four rows of two, each enlarged to 800 x 200; the last two of the ten are left out.
+    assert sheet.shape[0] >= 4 * 200 and sheet.shape[1] >= 2 * 800
+    assert {int(value) for value in np.unique(sheet)} == {255, *range(0, 80, 10)}
