@@ -94,7 +94,7 @@ def estimate_memory(
 def _describe_data(config: experiment_pb2.ExperimentOptions, part: str) -> List[str]:
     options = getattr(config, part)
     training = part == "train_dataset_options"
-    with explaining_bad_records(list(options.file_pattern)):
+    with explaining_bad_records(config, [part]):
         batch = next(iter(build_dataset(options, training=training, seed=0, start_step=0)))
     height, width = batch[0]["image"].shape[1:3]
     name = "training data" if training else "evaluation data"

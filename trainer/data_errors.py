@@ -1,71 +1,50 @@
-"""What the input pipeline reports while a graph runs, as one sentence for the user."""
+"""Which record stopped the input pipeline, as one sentence for the user."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
+from kmax_tf.build.data import explain_failure
 from kmax_tf.data import records, schema
+from protos import experiment_pb2
 
-_PART = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]")
-_MARK = "Bad record"
-_UNDECODABLE = re.compile(r"image file format|Invalid (JPEG|PNG)|Decode(Image|Jpeg|Png|Bmp|Gif)")
+TRAIN = "train_dataset_options"
+EVAL = "eval_dataset_options"
 
 
 @contextlib.contextmanager
-def explaining_bad_records(patterns: Sequence[str]) -> Iterator[None]:
+def explaining_bad_records(
+    config: experiment_pb2.ExperimentOptions,
+    parts: Sequence[str],
+    *,
+    step: Callable[[], int] = lambda: 0,
+) -> Iterator[None]:
     """Turns TensorFlow's error about a record into a ValueError that names the record.
 
+    The message of a failed input pipeline seldom names the record, so the records themselves are
+    looked at: those of the next training steps, then all that are evaluated. Where they are all
+    right, the error is left as it is.
+
     Args:
-      patterns: globs of the record files that are read inside.
+      config: the datasets that are read inside.
+      parts: which of them, `TRAIN` and `EVAL`.
+      step: number of training steps made so far.
     """
     try:
         yield
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-        sentence = explain(str(error)) or _find_broken_image(str(error), patterns)
-        if sentence is None:
-            raise
-        raise ValueError(sentence) from None
-
-
-def explain(message: str) -> Optional[str]:
-    """The sentence for a message of TensorFlow, or None when it is not about a record.
-
-    Args:
-      message: of an error raised while a batch was made.
-    """
-    if _MARK in message:
-        start = message.index(_MARK)
-        line = message[start - 1 :].split("\n")[0]
-        parts = [part.strip() for part in _PART.findall(line)]
-        return f"{' '.join(parts) or line.strip()}."
-    if "corrupted record" in message or "truncated record" in message:
-        return f"A record file is damaged: {message.splitlines()[0].strip()}."
-    return None
-
-
-def _find_broken_image(message: str, patterns: Sequence[str]) -> Optional[str]:
-    """Names the first record whose image cannot be decoded, which TensorFlow does not tell."""
-    if not _UNDECODABLE.search(message):
-        return None
-    source = records.find_records(patterns)
-
-    def decode(index: tf.Tensor, serialized: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        image = schema.decode_image(schema.parse_record(serialized, decode_label=False))
-        return index, tf.size(image)
-
-    decoded = records.ordered_records(source).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-    good = 0
-    for index, _ in decoded.ignore_errors():
-        if int(index) != good:
-            break
-        good += 1
-    if good == source.total:
-        return None
-    return f"Bad record: no JPEG or PNG image that can be decoded: {_name(source, good)}."
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+        if TRAIN in parts:
+            seed = config.trainer_options.seed
+            explain_failure(
+                config.train_dataset_options, training=True, seed=seed, start_step=step()
+            )
+        if EVAL in parts:
+            source = records.find_records(list(config.eval_dataset_options.file_pattern))
+            explain_failure(config.eval_dataset_options, training=False, batches=source.total)
+        raise
 
 
 def name_images(image_ids: Sequence[int], patterns: Sequence[str]) -> str:

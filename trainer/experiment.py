@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from protos import experiment_pb2
 from trainer import assembly, checkpointing, preflight, run_folder
-from trainer.data_errors import explaining_bad_records, name_images
+from trainer.data_errors import EVAL, TRAIN, explaining_bad_records, name_images
 from trainer.interrupts import Interrupts
 from trainer.solver import build_optimizer
 from trainer.train_loop import NonFiniteError
@@ -43,14 +43,14 @@ def run_experiment(
       ValueError: config, data, devices or checkpoints do not fit together.
       NonFiniteError: a loss or gradient is not finite.
     """
-    patterns = _record_patterns(config, mode)
-    with Interrupts() as interrupts, explaining_bad_records(patterns):
+    with Interrupts() as interrupts:
         run = assembly.prepare_run(
             config, mode=mode, model_dir=model_dir, num_gpus=num_gpus, tpu=tpu
         )
-        if mode in preflight.TRAINING_MODES:
-            return _train(run, mode, interrupts)
-        return _evaluate(run, mode)
+        with explaining_bad_records(config, _datasets_of(mode), step=lambda: run.step):
+            if mode in preflight.TRAINING_MODES:
+                return _train(run, mode, interrupts)
+            return _evaluate(run, mode)
 
 
 def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
@@ -165,13 +165,9 @@ def _announce(doing: str, run: assembly.Run, manager: tf.train.CheckpointManager
         run.progress.write(f"{doing} {manager.latest_checkpoint}.{note}{done}")
 
 
-def _record_patterns(config: experiment_pb2.ExperimentOptions, mode: str) -> List[str]:
-    patterns: List[str] = []
-    if mode in preflight.TRAINING_MODES:
-        patterns += config.train_dataset_options.file_pattern
-    if mode in preflight.EVALUATING_MODES:
-        patterns += config.eval_dataset_options.file_pattern
-    return patterns
+def _datasets_of(mode: str) -> List[str]:
+    training = [TRAIN] if mode in preflight.TRAINING_MODES else []
+    return training + ([EVAL] if mode in preflight.EVALUATING_MODES else [])
 
 
 @contextlib.contextmanager

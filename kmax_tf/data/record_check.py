@@ -6,6 +6,7 @@ functions look at the records themselves, outside the graph.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from google.protobuf import message
 from kmax_tf import labels
 from kmax_tf.data import records, schema
 from kmax_tf.structures import DatasetInfo
+
+_INTERNALS = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*|\.$", re.DOTALL)
 
 
 def check_records(
@@ -49,7 +52,7 @@ def check_records(
         except tf.errors.DataLossError as error:
             raise ValueError(
                 f"Record file {file} is damaged at or after record {checked - offset}: "
-                f"{error.message}."
+                f"{_plain(error)}."
             ) from error
     return checked
 
@@ -107,7 +110,7 @@ def describe_problem(
         content = _bytes(features, schema.IMAGE)
         image = tf.io.decode_image(content, channels=3, expand_animations=False)
     except tf.errors.InvalidArgumentError as error:
-        return name, f"has no image that can be decoded: {error.message}"
+        return name, f"has no image that can be decoded: {_plain(error)}"
     size = tuple(image.shape[:2])
     stated = (_integer(features, schema.HEIGHT), _integer(features, schema.WIDTH))
     if size != stated:
@@ -144,3 +147,8 @@ def _bytes(features: Dict[str, tf.train.Feature], key: str) -> bytes:
 def _integer(features: Dict[str, tf.train.Feature], key: str) -> int:
     values = features[key].int64_list.value
     return values[0] if values else -1
+
+
+def _plain(error: tf.errors.OpError) -> str:
+    """TensorFlow's message without the names of its nodes and operations."""
+    return _INTERNALS.sub("", error.message)

@@ -95,7 +95,7 @@ def test_record_that_is_not_an_image(kmax, tmp_path):
     finished = kmax(
         "train", "--mode=train", f"--model_dir={tmp_path}/run", "--set", f"KMAX_DATA={tmp_path}"
     )
-    fails(finished, r"train-00000-of-00001\.tfrecord", "broken_one", "record 0")
+    fails(finished, r"train-00000-of-00001\.tfrecord", "broken_one", "Record 0")
 
 
 def test_label_outside_the_classes(kmax, tmp_path):
@@ -105,7 +105,7 @@ def test_label_outside_the_classes(kmax, tmp_path):
     finished = kmax(
         "train", "--mode=train", f"--model_dir={tmp_path}/run", "--set", f"KMAX_DATA={tmp_path}"
     )
-    fails(finished, r"train-00000-of-00001\.tfrecord", "broken_one", "record 0", "77")
+    fails(finished, r"train-00000-of-00001\.tfrecord", "broken_one", "Record 0", "77")
 
 
 def test_unwritable_model_dir(kmax, tmp_path):

@@ -42,7 +42,13 @@ def dense_loss(embedding, segment_id):
     targets = tf.cast(same, tf.float32)
     targets /= tf.maximum(tf.reduce_sum(targets, -1, keepdims=True), 1.0)
     logits = tf.matmul(embedding, embedding, transpose_b=True) / 0.3
-    losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    # The operation itself: with deterministic operations on, TensorFlow's wrapper takes another
+    # path, whose gradient at pixels without target is 0.
+    rows = [-1, logits.shape[-1]]
+    losses, _ = tf.raw_ops.SoftmaxCrossEntropyWithLogits(
+        features=tf.reshape(logits, rows), labels=tf.reshape(targets, rows)
+    )
+    losses = tf.reshape(losses, logits.shape[:2])
     return tf.reduce_sum(losses, -1) / tf.cast(tf.math.count_nonzero(losses, -1), tf.float32)
 
 
