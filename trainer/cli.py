@@ -47,7 +47,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=kmax_tf.__version__)
-    parser.add_argument("subcommand", choices=SUBCOMMANDS, help=argparse.SUPPRESS, metavar="")
+    parser.add_argument(
+        "subcommand", choices=SUBCOMMANDS, help=argparse.SUPPRESS, metavar="SUBCOMMAND"
+    )
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = parser.parse_args(given[:1]).subcommand
     module_name, text = SUBCOMMANDS[chosen]

@@ -79,7 +79,6 @@ def test_intermediate_features(model, arrays):
         assert relative_error(centers[:, ::4, ::4], expected) < 1e-5, i
 
 
-@pytest.mark.slow
 def test_training(model, arrays):
     case = "train_2x65x65"
     kmax_r50.fill_variables(model, damp_residuals=True)
