@@ -16,7 +16,7 @@ from google.protobuf import text_format
 
 from kmax_tf.build.overrides import apply_override
 from kmax_tf.build.validation import validate
-from protos import experiment_pb2
+from protos import data_pb2, experiment_pb2
 
 DEFAULT_PLACEHOLDERS = {"KMAX_DATA": "data"}
 
@@ -51,7 +51,18 @@ def load_config(
     for field_path, value in field_overrides:
         apply_override(config, field_path, value)
     validate(config)
+    if config.HasField("eval_dataset_options") and not config.eval_dataset_options.dataset_info:
+        config.eval_dataset_options.dataset_info = config.train_dataset_options.dataset_info
     return config
+
+
+def inference_dataset_options(
+    config: experiment_pb2.ExperimentOptions,
+) -> data_pb2.DatasetOptions:
+    """The options that say at which size the network runs in inference, and with which classes."""
+    if config.HasField("eval_dataset_options"):
+        return config.eval_dataset_options
+    return config.train_dataset_options
 
 
 def parse_config(

@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 import tensorflow as tf
 
+from kmax_tf.build.config import inference_dataset_options
 from kmax_tf.build.data import crop_size, resize_options
 from kmax_tf.build.model import build_model
 from kmax_tf.build.post_processing import build_post_processor
@@ -66,15 +67,6 @@ def build_inference(
         input_size=crop_size(options),
         info=load_dataset_info(options.dataset_info),
     )
-
-
-def inference_dataset_options(
-    config: experiment_pb2.ExperimentOptions,
-) -> data_pb2.DatasetOptions:
-    """The options that say at which size the network runs, and with which classes."""
-    if config.eval_dataset_options.dataset_info:
-        return config.eval_dataset_options
-    return config.train_dataset_options
 
 
 def build_prepare(options: data_pb2.DatasetOptions) -> Prepare:

@@ -6,8 +6,10 @@ from typing import Callable, Dict, Optional, Sequence, Union
 
 import tensorflow as tf
 
+from kmax_tf.build.config import inference_dataset_options
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.post_processing.mask_wise import MaskWisePostProcessor
+from kmax_tf.post_processing.merge import require_room_for_slots
 from kmax_tf.post_processing.pixel_wise import PixelWisePostProcessor
 from kmax_tf.shapes import Size
 from kmax_tf.structures import DatasetInfo, MaskPrediction, ModelOutput, PanopticPrediction
@@ -59,7 +61,7 @@ def build_post_processor(config: experiment_pb2.ExperimentOptions) -> ProcessFun
 
     Args:
       config: the experiment; read are `evaluator_options.post_processing` and, for classes and
-        size, `eval_dataset_options` (`train_dataset_options` where that names no data set).
+        size, `eval_dataset_options` (`train_dataset_options` where those are absent).
 
     Returns:
       (output: ModelOutput, image_size: optional (H, W)) -> `PanopticPrediction`. Maps have
@@ -67,16 +69,19 @@ def build_post_processor(config: experiment_pb2.ExperimentOptions) -> ProcessFun
       no custom op and takes any batch size.
 
     Raises:
-      ValueError: no method is chosen, or no crop size is known when it is called without a size.
+      ValueError: no method is chosen, the label divisor is not above the number of slots, or no
+        crop size is known when it is called without a size.
     """
-    dataset = config.eval_dataset_options
-    if not dataset.dataset_info:
-        dataset = config.train_dataset_options
+    dataset = inference_dataset_options(config)
+    info = load_dataset_info(dataset.dataset_info)
+    decoder = config.model_options.WhichOneof("transformer_decoder")
+    if decoder is not None:  # At once, not when the first map is made.
+        num_slots = getattr(config.model_options, decoder).num_mask_slots
+        require_room_for_slots(info.label_divisor, num_slots)
     return post_processor_from_options(
         config.evaluator_options.post_processing,
-        load_dataset_info(dataset.dataset_info),
-        default_size=tuple(config.eval_dataset_options.crop_size)
-        or tuple(config.train_dataset_options.crop_size),
+        info,
+        default_size=tuple(dataset.crop_size),
     )
 
 

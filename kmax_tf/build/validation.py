@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Sequence
 
+from google.protobuf.message import Message
+
 from protos import data_pb2, experiment_pb2, model_pb2, training_pb2
 
 OUTPUT_STRIDE = 32
@@ -14,6 +16,7 @@ def validate(config: experiment_pb2.ExperimentOptions) -> None:
     """Raises ValueError naming the field, the value and what is accepted, for the first fault."""
     if not config.experiment_name:
         raise ValueError("`experiment_name` must not be empty: it names the run folder.")
+    _finite(config, "")
     if not config.train_dataset_options.dataset_info:
         raise ValueError(
             "`train_dataset_options.dataset_info` must name the classes: a built-in data set or "
@@ -45,9 +48,16 @@ def _validate_model(options: model_pb2.ModelOptions) -> None:
         _positive([stage.width], f"{path}.width")
         _positive([stage.num_blocks], f"{path}.num_blocks")
     _validate_transformer(options.kmax_transformer_decoder)
+    for name in ("head_channels", "output_channels", "mask_logit_gamma"):
+        _positive([getattr(options.mask_head, name)], f"model_options.mask_head.{name}")
+    _positive([options.semantic_head.head_channels], "model_options.semantic_head.head_channels")
     if options.HasField("semantic_head") and options.semantic_head.HasField("decoder"):
         decoder = options.semantic_head.decoder
         _length(decoder.atrous_rates, (3,), "model_options.semantic_head.decoder.atrous_rates")
+        _positive([decoder.aspp_channels], "model_options.semantic_head.decoder.aspp_channels")
+        _positive(
+            [decoder.decoder_channels], "model_options.semantic_head.decoder.decoder_channels"
+        )
         for low_level in decoder.auxiliary_low_level:
             if low_level.feature_key not in ("res2", "res3", "res4"):
                 raise ValueError(
@@ -59,7 +69,13 @@ def _validate_model(options: model_pb2.ModelOptions) -> None:
 def _validate_transformer(options: model_pb2.KMaxTransformerDecoderOptions) -> None:
     path = "model_options.kmax_transformer_decoder"
     _length(options.num_layers, (3,), f"{path}.num_layers")
-    _positive([options.num_mask_slots], f"{path}.num_mask_slots")
+    if min(options.num_layers) < 0 or not any(options.num_layers):
+        raise ValueError(
+            f"`{path}.num_layers` must not be negative, and one of them positive; received "
+            f"{','.join(map(str, options.num_layers))}."
+        )
+    for name in ("num_mask_slots", "num_heads", "width", "key_width", "feed_forward_width"):
+        _positive([getattr(options, name)], f"{path}.{name}")
     _probability(options.drop_path_keep_prob, f"{path}.drop_path_keep_prob")
     for name in ("width", "key_width"):
         if getattr(options, name) % options.num_heads:
@@ -106,7 +122,12 @@ def _validate_dataset(options: data_pb2.DatasetOptions, path: str) -> None:
 
 
 def _validate_trainer(options: training_pb2.TrainerOptions) -> None:
-    for name in ("num_checkpoints_to_keep", "save_checkpoints_steps", "steps_per_loop"):
+    for name in (
+        "num_checkpoints_to_keep",
+        "save_checkpoints_steps",
+        "save_summaries_steps",
+        "steps_per_loop",
+    ):
         _positive([getattr(options, name)], f"trainer_options.{name}")
     for name in ("save_summaries_steps", "save_checkpoints_steps"):
         if getattr(options, name) % options.steps_per_loop:
@@ -160,6 +181,8 @@ def _validate_losses(config: experiment_pb2.ExperimentOptions) -> None:
 def _validate_evaluator(config: experiment_pb2.ExperimentOptions) -> None:
     options = config.evaluator_options
     _positive([options.eval_interval], "evaluator_options.eval_interval")
+    if options.eval_steps != -1:
+        _positive([options.eval_steps], "evaluator_options.eval_steps")
     post_processing = options.post_processing
     path = "evaluator_options.post_processing"
     if post_processing.WhichOneof("method") is None:
@@ -189,6 +212,21 @@ def _positive(values: Sequence[float], path: str) -> None:
     for value in values:
         if value <= 0:
             raise ValueError(f"`{path}` must be positive; received {value:g}.")
+
+
+def _finite(message: Message, path: str) -> None:
+    """Raises ValueError for the first number inside `message` that is NaN or infinite."""
+    for field, value in message.ListFields():
+        values = value if isinstance(value, (list, tuple)) or _is_container(value) else [value]
+        for number in values:
+            if isinstance(number, Message):
+                _finite(number, f"{path}{field.name}.")
+            elif isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"`{path}{field.name}` must be finite; received {number:g}.")
+
+
+def _is_container(value: object) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes))
 
 
 def _probability(value: float, path: str) -> None:

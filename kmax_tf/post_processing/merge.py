@@ -54,7 +54,11 @@ def merge_slots(
 
     Returns:
       The `SlotSegments`; merged stuff keeps one row, the one of its best slot.
+
+    Raises:
+      ValueError: `label_divisor` is not larger than Q.
     """
+    require_room_for_slots(label_divisor, slot_count(channel))
     is_thing = channel < num_things
     class_id = tf.gather(tf.constant(channel_ids, tf.int32), channel)
     member = tf.one_hot(channel, len(channel_ids), dtype=tf.int32)
@@ -76,6 +80,15 @@ def merge_slots(
         segment_id=tf.where(row, panoptic, -1),
         segment_score=tf.where(row, score, 0.0),
     )
+
+
+def require_room_for_slots(label_divisor: int, num_slots: int) -> None:
+    """Raises ValueError where instance numbers, 1 to Q, would run into the next class."""
+    if num_slots >= label_divisor:
+        raise ValueError(
+            f"`label_divisor` of the data set ({label_divisor}) must be larger than the number of "
+            f"mask slots ({num_slots}): they number the instances."
+        )
 
 
 def slot_count(per_slot: tf.Tensor) -> int:

@@ -4,7 +4,12 @@ import pathlib
 
 import pytest
 
-from kmax_tf.build.config import load_config, require_filled, write_config
+from kmax_tf.build.config import (
+    inference_dataset_options,
+    load_config,
+    require_filled,
+    write_config,
+)
 
 MINIMAL = "configs/test/tiny.textproto"
 
@@ -58,6 +63,19 @@ def test_placeholder_comes_from_override_environment_or_default(repository_root,
     assert load_config(path).train_dataset_options.file_pattern[0].startswith("/records/")
     config = load_config(path, overrides=['KMAX_DATA=C:\\a "b"'])
     assert config.train_dataset_options.file_pattern[0].startswith('C:\\a "b"/shapes')
+
+
+def test_evaluation_takes_the_classes_of_training_and_inference_the_evaluations_size(
+    repository_root,
+):
+    config = load_config(
+        repository_root / MINIMAL,
+        overrides=["eval_dataset_options.dataset_info=", "eval_dataset_options.crop_size=97,97"],
+    )
+    assert config.eval_dataset_options.dataset_info == config.train_dataset_options.dataset_info
+    assert list(inference_dataset_options(config).crop_size) == [97, 97]
+    config.ClearField("eval_dataset_options")
+    assert list(inference_dataset_options(config).crop_size) == [65, 65]
 
 
 def test_unfilled_placeholder_is_an_error_only_for_its_reader(repository_root, tmp_path):

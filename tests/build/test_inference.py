@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kmax_tf.build.config import load_config
 from kmax_tf.build.data import build_dataset
-from kmax_tf.build.inference import build_inference, build_prepare, inference_dataset_options
+from kmax_tf.build.inference import build_inference, build_prepare
 from kmax_tf.build.model import build_model
 from protos import data_pb2
 from tests import tiny
@@ -55,10 +55,3 @@ def test_a_missing_checkpoint_is_one_sentence():
     config = load_config(tiny.CONFIG)
     with pytest.raises(ValueError, match="There is no checkpoint none"):
         build_inference(config, checkpoint="none")
-
-
-def test_training_options_stand_in_for_absent_evaluation_options():
-    config = load_config(tiny.CONFIG)
-    assert inference_dataset_options(config) == config.eval_dataset_options
-    config.ClearField("eval_dataset_options")
-    assert inference_dataset_options(config) == config.train_dataset_options

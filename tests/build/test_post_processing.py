@@ -37,7 +37,7 @@ def test_build_reads_classes_and_crop_size(tmp_path) -> None:
     path = tmp_path / "dataset_info.json"
     save_dataset_info(case.info, str(path))
     config = experiment_pb2.ExperimentOptions()
-    config.train_dataset_options.dataset_info = str(path)
+    config.eval_dataset_options.dataset_info = str(path)
     config.eval_dataset_options.crop_size.extend(case.size)
     config.evaluator_options.post_processing.CopyFrom(golden_options(case))
     process = build_post_processor(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def test_low_pixel_threshold_follows_the_sequential_definition() -> None:
     logits = random.normal(size=[1, 9, 9, 12]).astype(np.float32)
     class_logits = random.normal(size=[1, 12, 5]).astype(np.float32) * 3
     processor = build(
-        INFO,
+        dataclasses.replace(INFO, label_divisor=100),  # more than the 12 slots
         pixel_threshold=0.1,
         thing_threshold=0.3,
         stuff_threshold=0.3,

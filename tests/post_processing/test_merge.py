@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from kmax_tf.post_processing.merge import count_pixels, merge_slots, paint
+from kmax_tf.post_processing.merge import (
+    count_pixels,
+    merge_slots,
+    paint,
+    require_room_for_slots,
+)
 
 # Channels: things 4 and 9, stuff 2 and 5; divisor 100, void 0.
 CLASSES = {"channel_ids": (4, 9, 2, 5), "num_things": 2, "label_divisor": 100, "void_panoptic": 0}
@@ -46,3 +52,9 @@ def test_paint_and_count_pixels() -> None:
     painted = paint(slots, tf.constant([[10, 11], [20, 21]]), -1)
     np.testing.assert_array_equal(painted, [[[10, 11], [-1, -1]], [[21, 21], [20, -1]]])
     np.testing.assert_array_equal(count_pixels(slots, 3), [[1, 1, 2], [1, 2, 1]])
+
+
+def test_instance_numbers_must_not_reach_the_next_class() -> None:
+    require_room_for_slots(256, 255)
+    with pytest.raises(ValueError, match=r"label_divisor.*\(256\).*slots \(256\)"):
+        require_room_for_slots(256, 256)
