@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
+from kmax_tf.layers.random_stream import random_stream
 from kmax_tf.structures import Features, Targets
 from trainer.optimizers import clip_by_global_norm
 from trainer.solver import Optimizer
@@ -76,7 +77,8 @@ class TrainStep:
         seed = tf.stack([tf.constant(self._seed, tf.int32), tf.cast(step, tf.int32)])
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
-            output = self._model(features["image"], training=True)
+            with random_stream(_own_seed(seed)):
+                output = self._model(features["image"], training=True)
             terms, diagnostics = self._loss.with_diagnostics(targets, output, seed=seed)
             loss = tf.reduce_sum(terms["total"]) / self._global_batch_size
         gradients = _sum_over_replicas(tape.gradient(loss, variables))
@@ -104,6 +106,12 @@ class TrainStep:
     def _update(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> tf.Tensor:
         self._optimizer.apply(gradients, step)
         return tf.constant(True)
+
+
+def _own_seed(seed: tf.Tensor) -> tf.Tensor:
+    """A seed, int32 [2], for the replica: images on different replicas get different masks."""
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return tf.random.fold_in(seed, replica, alg="philox")
 
 
 def _sum_over_replicas(tensors: Sequence[Optional[tf.Tensor]]) -> List[Optional[tf.Tensor]]:

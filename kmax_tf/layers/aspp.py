@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from kmax_tf.layers.conv import ConvNorm
 from kmax_tf.layers.norm import NormSettings
+from kmax_tf.layers.random_stream import draw_uniform
+from kmax_tf.shapes import dimensions
 
 
 class ASPP(tf.keras.layers.Layer):
@@ -55,7 +57,9 @@ class ASPP(tf.keras.layers.Layer):
         branches.append(tf.broadcast_to(mean, tf.shape(branches[0])))
         outputs = self.projection(tf.concat(branches, -1), training=training)
         if training and self.dropout_rate > 0.0:
-            outputs = tf.nn.dropout(outputs, self.dropout_rate)
+            kept = draw_uniform(dimensions(outputs)) >= self.dropout_rate
+            scale = tf.cast(1.0 / (1.0 - self.dropout_rate), outputs.dtype)
+            outputs = outputs * tf.where(kept, scale, tf.zeros_like(scale))
         return outputs
 
     def get_config(self) -> Dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any, Dict
 
 import tensorflow as tf
 
+from kmax_tf.layers.random_stream import draw_uniform
+
 
 class DropPath(tf.keras.layers.Layer):
     """Keeps the branch of each image with `keep_prob`, scaled by its inverse; only in training.
@@ -29,7 +31,7 @@ class DropPath(tf.keras.layers.Layer):
             return inputs
         batch = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
         shape = [batch] + [1] * (inputs.shape.rank - 1)
-        kept = tf.random.uniform(shape) < self.keep_prob
+        kept = draw_uniform(shape) < self.keep_prob
         return inputs * tf.where(kept, tf.cast(1.0 / self.keep_prob, inputs.dtype), 0)
 
     def get_config(self) -> Dict[str, Any]:

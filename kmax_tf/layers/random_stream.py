@@ -1,0 +1,56 @@
+"""Random numbers of layers as a function of a seed, so that a resumed run repeats them.
+
+TensorFlow's stateful generators start anew in every process. Inside `random_stream(seed)` each draw
+is stateless instead: the seed of the stream joined with the number of the draw, which is fixed by
+the order of the layers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Iterator, List, Sequence
+
+import tensorflow as tf
+
+
+class _Stream:
+    """The seed of a stream, int32 [2], and the number of draws made from it."""
+
+    def __init__(self, seed: tf.Tensor) -> None:
+        self.seed = seed
+        self.draws = 0
+
+
+class _Streams(threading.local):
+    """The open streams of a thread; a mirrored strategy runs each replica in its own."""
+
+    def __init__(self) -> None:
+        self.open: List[_Stream] = []
+
+
+_STREAMS = _Streams()
+
+
+@contextlib.contextmanager
+def random_stream(seed: tf.Tensor) -> Iterator[None]:
+    """Draws inside depend on `seed`, int32 [2], and their order alone."""
+    _STREAMS.open.append(_Stream(tf.cast(seed, tf.int32)))
+    try:
+        yield
+    finally:
+        _STREAMS.open.pop()
+
+
+def draw_uniform(shape: Sequence) -> tf.Tensor:
+    """float32 [*shape] in [0, 1): of the innermost stream, of TensorFlow's generator without one.
+
+    Args:
+      shape: of the result; dimensions are numbers or scalar tensors.
+    """
+    if not _STREAMS.open:
+        return tf.random.uniform(shape)
+    stream = _STREAMS.open[-1]
+    stream.draws += 1
+    key = tf.random.fold_in(stream.seed, stream.draws, alg="philox")
+    return tf.random.stateless_uniform(shape, key, alg="philox")
