@@ -8,8 +8,9 @@ from __future__ import annotations
 import glob
 import os
 import pathlib
+import re
 import tempfile
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from kmax_tf.build.config import require_filled
 from protos import data_pb2, experiment_pb2
@@ -17,15 +18,19 @@ from protos import data_pb2, experiment_pb2
 TRAINING_MODES = ("train_and_eval", "train")
 EVALUATING_MODES = ("train_and_eval", "eval", "continuous_eval")
 
+# One file of a split as `kmax build-data` and deeplab2 name them: `train-00000-of-00008.tfrecord`.
+_SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})[^/]*")
+
 # What `kmax build-data` needs beside the folder of the records.
 _INPUTS = {"shapes": ""}
 _DEFAULT_INPUT = " --input_dir=FOLDER"
 
 
 def require_records(config: experiment_pb2.ExperimentOptions, mode: str) -> None:
-    """Raises ValueError when the record files that `mode` reads are not there.
+    """Raises ValueError when the record files that `mode` reads are not there, or not all of them.
 
-    The message lists the patterns without files and the command that makes them.
+    The message lists the patterns without files, or how many files of a split an interrupted
+    conversion has left out, and the command that makes them.
     """
     parts = []
     if mode in TRAINING_MODES:
@@ -33,23 +38,29 @@ def require_records(config: experiment_pb2.ExperimentOptions, mode: str) -> None
     if mode in EVALUATING_MODES:
         parts.append("eval_dataset_options")
     missing: Dict[str, List[str]] = {}
+    incomplete = None
     for part in parts:
         if not config.HasField(part):
             raise ValueError(f"`--mode={mode}` needs `{part}`, which the config does not have.")
         patterns = _patterns(getattr(config, part), part)
-        lost = [pattern for pattern in patterns if not _matches(pattern)]
+        matches = {pattern: _glob(pattern) for pattern in patterns}
+        lost = [pattern for pattern in patterns if not matches[pattern]]
         if lost:
             missing[part] = lost
+        for pattern in patterns:
+            incomplete = incomplete or _describe_incomplete(config, part, matches[pattern])
     if missing:
         looked_for = " and ".join(
             f"{', '.join(lost)} (`{part}.file_pattern`)" for part, lost in missing.items()
         )
         part = next(iter(missing))
-        name = getattr(config, part).dataset_info or config.train_dataset_options.dataset_info
+        command = build_command(_dataset_name(config, part), missing[part][0])
         raise ValueError(
-            f"No files match {looked_for}; make them with "
-            f"`{build_command(name, missing[part][0])}`, or set KMAX_DATA to where they are."
+            f"No files match {looked_for}; make them with `{command}`, or set KMAX_DATA to where "
+            "they are."
         )
+    if incomplete:
+        raise ValueError(incomplete)
 
 
 def build_command(dataset_info: str, pattern: str) -> str:
@@ -93,9 +104,35 @@ def _patterns(options: data_pb2.DatasetOptions, part: str) -> Sequence[str]:
     return [require_filled(pattern, f"{part}.file_pattern") for pattern in options.file_pattern]
 
 
-def _matches(pattern: str) -> bool:
+def _dataset_name(config: experiment_pb2.ExperimentOptions, part: str) -> str:
+    return getattr(config, part).dataset_info or config.train_dataset_options.dataset_info
+
+
+def _describe_incomplete(
+    config: experiment_pb2.ExperimentOptions, part: str, files: Sequence[str]
+) -> Optional[str]:
+    """A sentence about the first split that lacks files; None if all are there.
+
+    All files of the split are looked for, not only `files`: a pattern may choose some on purpose.
+    """
+    splits = {match.group(1, 3) for match in map(_SHARD.fullmatch, files) if match}
+    for prefix, total in sorted(splits):
+        siblings = map(_SHARD.fullmatch, _glob(f"{glob.escape(prefix)}-*-of-{total}*"))
+        present = {m[2] for m in siblings if m and m.group(1, 3) == (prefix, total)}
+        absent = int(total) - len(present)
+        if absent > 0:
+            command = build_command(_dataset_name(config, part), prefix)
+            return (
+                f"Only {len(present)} of the {int(total)} files {prefix}-*-of-{total}* "
+                f"(`{part}.file_pattern`) are there ({absent} missing): finish the conversion "
+                f"with `{command}`, which keeps those already there."
+            )
+    return None
+
+
+def _glob(pattern: str) -> List[str]:
     if "://" not in pattern:
-        return bool(glob.glob(pattern))
+        return glob.glob(pattern)
     import tensorflow as tf
 
-    return bool(tf.io.gfile.glob(pattern))
+    return tf.io.gfile.glob(pattern)

@@ -249,8 +249,16 @@ def _source_index(placement: Placement, axis: int, size: tf.Tensor, crop: int) -
 
 
 def _nearest(index: tf.Tensor, size: tf.Tensor, new_size: tf.Tensor) -> tf.Tensor:
-    """Source index of a nearest-neighbour resize with aligned corners (float32, as the kernel)."""
+    """Source index of a nearest-neighbour resize with aligned corners.
+
+    TensorFlow's kernel, which the reference implementation calls, rounds `index * scale` (float32)
+    exactly, halves up. The usual `floor(index * scale + 0.5)` in float32 is another rule: it takes
+    0.49999997 for a half, which happens in enlargements of 82 times and more.
+    `results.restore` follows the kernel too.
+    """
     aligned = tf.cast(size - 1, tf.float32) / tf.cast(tf.maximum(new_size - 1, 1), tf.float32)
     scale = tf.where(new_size > 1, aligned, tf.cast(size, tf.float32))
-    source = tf.floor(tf.cast(index, tf.float32) * scale + 0.5)
-    return tf.minimum(tf.cast(source, tf.int32), size - 1)
+    position = tf.cast(index, tf.float32) * scale
+    below = tf.floor(position)
+    upwards = tf.cast(position - below >= 0.5, tf.int32)
+    return tf.minimum(tf.cast(below, tf.int32) + upwards, size - 1)

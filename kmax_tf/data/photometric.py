@@ -109,7 +109,19 @@ def contrast(pixels: tf.Tensor, level: float) -> tf.Tensor:
 
 
 def sharpness(pixels: tf.Tensor, level: float) -> tf.Tensor:
-    """Blends a smoothed image with the image; the outermost pixels stay."""
+    """Blends a smoothed image with the image; the outermost pixels stay.
+
+    An image of less than 3 pixels in height or width has no others: it stays as it is.
+    """
+    return tf.cond(
+        tf.reduce_min(tf.shape(pixels)[:2]) >= 3,
+        lambda: _blend(_smooth_inside(pixels), pixels, enhancement_factor(level)),
+        lambda: pixels,
+    )
+
+
+def _smooth_inside(pixels: tf.Tensor) -> tf.Tensor:
+    """Smooths all but the outermost pixels; uint8 [H, W, 3] in and out."""
     kernel = np.ones((3, 3), np.float32)
     kernel[1, 1] = 5
     kernel = np.tile((kernel / 13)[:, :, np.newaxis, np.newaxis], [1, 1, 3, 1])
@@ -118,8 +130,7 @@ def sharpness(pixels: tf.Tensor, level: float) -> tf.Tensor:
     )[0]
     smooth = tf.cast(tf.clip_by_value(smooth, 0, 255), tf.uint8)
     inner = tf.pad(tf.ones_like(smooth, tf.bool), [[1, 1], [1, 1], [0, 0]])
-    smooth = tf.where(inner, tf.pad(smooth, [[1, 1], [1, 1], [0, 0]]), pixels)
-    return _blend(smooth, pixels, enhancement_factor(level))
+    return tf.where(inner, tf.pad(smooth, [[1, 1], [1, 1], [0, 0]]), pixels)
 
 
 def solarize(pixels: tf.Tensor, level: float) -> tf.Tensor:

@@ -163,16 +163,18 @@ def _mix(seed: int, number: tf.Tensor) -> tf.Tensor:
 
 def _count(path: str) -> int:
     if "://" in path:  # another file system: TensorFlow reads it
-        return sum(1 for _ in tf.data.TFRecordDataset(path))
-    state = os.stat(path)
-    return _count_local(path, state.st_size, state.st_mtime_ns)
+        remote = tf.io.gfile.stat(path)
+        return _count_version(path, remote.length, remote.mtime_nsec)
+    local = os.stat(path)
+    return _count_version(path, local.st_size, local.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=100_000)
-def _count_local(path: str, size: int, _modified: int) -> int:
+def _count_version(path: str, size: int, _modified: int) -> int:
     """Hops from record to record of an uncompressed file."""
     count = position = 0
-    with open(path, "rb", buffering=0) as file:
+    remote = "://" in path
+    with tf.io.gfile.GFile(path, "rb") if remote else open(path, "rb", buffering=0) as file:
         while position < size:
             file.seek(position)
             header = file.read(_HEADER.size)

@@ -150,3 +150,16 @@ def test_image_and_label_move_together():
         np.testing.assert_array_equal(np.where(placed == 127.5, -1, placed), moved)
         columns = [2, 10] if not flip else [10, 2]
         assert moved[0, columns].tolist() == [27, 35]
+
+
+@pytest.mark.parametrize(("size", "new_size"), [(2, 83), (3, 165), (20, 33), (33, 20), (7, 1)])
+def test_labels_are_resized_as_the_kernel_does(size, new_size):
+    """2 to 83 rows: 41 * float32(1 / 82) is just below a half, and adding a half would hide it."""
+    label = tf.range(size)[:, tf.newaxis]
+    kernel = tf.raw_ops.ResizeNearestNeighbor(
+        images=label[tf.newaxis, ..., tf.newaxis], size=[new_size, 1], align_corners=True
+    )[0, ..., 0]
+    resized, zeros = tf.constant([new_size, 1]), tf.zeros([2], tf.int32)
+    placement = geometry.Placement(resized, resized, zeros, zeros, tf.constant(False))
+    placed = geometry.place_label(label, placement, (new_size, 1), -1)
+    np.testing.assert_array_equal(placed, kernel)

@@ -68,3 +68,12 @@ def test_policy_draws(colour_ops):
     expect([0.3, 0.99, 0.9], photometric.contrast(pixels, 10))  # its first never fires
     both = photometric.equalize(photometric.solarize(pixels, 7), 9)
     expect([0.7, 0.9, 0.5], both)
+
+
+@pytest.mark.parametrize("size", [(5, 2), (1, 7), (2, 2)])
+def test_sharpness_leaves_tiny_images(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    np.testing.assert_array_equal(photometric.sharpness(tf.constant(image), 7), image)
+    signature = [tf.TensorSpec([None, None, 3], tf.uint8)]
+    traced = tf.function(lambda p: photometric.sharpness(p, 7), input_signature=signature)
+    np.testing.assert_array_equal(traced(tf.constant(image)), image)

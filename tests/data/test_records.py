@@ -93,3 +93,28 @@ def test_order_does_not_depend_on_the_global_seed(source, global_seed):
         assert ids_of(records.shuffled_records(source, seed=3, start=0), 10) == before
     finally:
         tf.keras.utils.set_random_seed(1)
+
+
+def test_other_file_systems_are_counted_by_their_headers(tmp_path, monkeypatch):
+    folder = "ram://counting"
+    tf.io.gfile.makedirs(folder)
+    for index, count in enumerate([3, 0, 2]):
+        with tf.io.TFRecordWriter(f"{folder}/train-{index}") as writer:
+            for number in range(count):
+                writer.write(bytes(1000 * number))
+    read = []
+    gfile = tf.io.gfile.GFile
+
+    class CountingFile(gfile):
+        def read(self, n=-1):
+            read.append(n)
+            return super().read(n)
+
+    monkeypatch.setattr(tf.io.gfile, "GFile", CountingFile)
+    for _ in range(2):  # the second time nothing is read
+        assert records.find_records([f"{folder}/train-*"]).counts == (3, 0, 2)
+        assert read == [12] * 5
+    with gfile(f"{folder}/train-0", "wb") as file:
+        file.write(b"this is no record file at all")
+    with pytest.raises(ValueError, match="not an uncompressed TFRecord"):
+        records.find_records([f"{folder}/train-*"])

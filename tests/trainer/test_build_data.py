@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 import pytest
 
 from kmax_tf.data import records
+from kmax_tf.data.converters import shards
 from kmax_tf.data.dataset_info import load_dataset_info
 from tests.data.converters import toy_coco
-from trainer import build_data
+from trainer import build_data, cli
 
 
 def run(*arguments):
@@ -69,3 +71,24 @@ def test_unknown_split_and_bad_numbers(tmp_path):
         run("coco_format", f"--input_dir={tmp_path}", f"--output_dir={tmp_path}/o", "--split=no")
     with pytest.raises(SystemExit):
         run("coco_panoptic", "--input_dir=x", "--output_dir=y", "--num_shards=0")
+
+
+def test_a_fault_in_another_process_is_one_sentence(tmp_path, capsys, monkeypatch):
+    toy_coco.write(tmp_path)
+    (tmp_path / "images" / "train_1.jpg").write_bytes(b"no image")
+    monkeypatch.setattr(shards, "PARALLEL_FROM", 1)
+    arguments = [f"--input_dir={tmp_path}", f"--output_dir={tmp_path}/out", "--num_shards=2"]
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert cli.main(["build-data", "coco_format", *arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("kmax: Image ")
+    assert "train_1.jpg cannot be read" in error
+
+
+def test_an_instances_json_is_one_sentence(tmp_path, capsys):
+    toy_coco.write(tmp_path)
+    annotation = {"id": 1, "image_id": 100, "category_id": 3, "bbox": [], "segmentation": []}
+    toy_coco.edit(tmp_path, "train", annotations=[annotation])
+    arguments = [f"--input_dir={tmp_path}", f"--output_dir={tmp_path}/out"]
+    assert cli.main(["build-data", "coco_format", *arguments]) == 2
+    assert "looks like an instances JSON" in capsys.readouterr().err

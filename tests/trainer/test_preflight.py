@@ -66,3 +66,23 @@ def test_a_run_folder_that_cannot_be_written(tmp_path):
     assert not (tmp_path / "a").exists()
     preflight.require_writable(tmp_path / "a" / "b", create=True)
     assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_an_interrupted_conversion_is_named(config, tmp_path):
+    options = config.train_dataset_options
+    del options.file_pattern[:]
+    options.file_pattern.append(str(tmp_path / "train-*"))
+    for name in ("train-00000-of-00003", "train-00002-of-00003", "train-extra-00001-of-00003"):
+        (tmp_path / f"{name}.tfrecord").touch()
+    with pytest.raises(ValueError, match=r"Only 2 of the 3 files .*train-\*-of-00003") as error:
+        preflight.require_records(config, "train")
+    message = str(error.value)
+    assert "`train_dataset_options.file_pattern`" in message
+    assert "(1 missing)" in message
+    assert f"build-data coco_panoptic --input_dir=FOLDER --output_dir={tmp_path}`" in message
+    (tmp_path / "train-extra-00001-of-00003.tfrecord").unlink()
+    (tmp_path / "train-00001-of-00003.tfrecord").touch()
+    preflight.require_records(config, "train")
+    # One file of a complete split may be chosen.
+    options.file_pattern[0] = str(tmp_path / "train-00001-*")
+    preflight.require_records(config, "train")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import collections
 import functools
-import json
 import pathlib
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from kmax_tf.data import dataset_info, schema
-from kmax_tf.data.converters import shards, source_files
+from kmax_tf.data.converters import coco_json, shards, source_files
 from kmax_tf.data.converters.panoptic_map import Segment, make_panoptic_map
 from kmax_tf.structures import DatasetInfo
 
@@ -90,7 +89,7 @@ def convert_coco_format(
     Raises:
       ValueError: files that are missing, broken or contradict one another.
     """
-    contents = [_read_json(source.panoptic_json) for source in sources]
+    contents = [coco_json.read_coco_json(source.panoptic_json) for source in sources]
     if info is None:
         info = info_from_categories(contents, sources, name=name)
         info = _agree_with_written(info, output_dir)
@@ -130,7 +129,7 @@ def convert_coco_panoptic(
         if name == "test":
             items = [CocoItem(str(image), None, ()) for image in images]
         else:
-            content = _read_json(annotations.with_suffix(".json"))
+            content = coco_json.read_coco_json(annotations.with_suffix(".json"))
             items = _match_by_stem(images, annotations, content, info)
         reports.append(_write(items, info, output_dir, name, num_shards or DEFAULT_SHARDS, {}))
     return reports
@@ -217,6 +216,11 @@ def encode_item(item: CocoItem, *, info: DatasetInfo) -> shards.EncodedRecord:
     return shards.EncodedRecord(serialized, dict(statistics))
 
 
+def files_of(item: CocoItem) -> Tuple[str, ...]:
+    """Paths that the record of an item is made from."""
+    return (item.image,) if item.panoptic_png is None else (item.image, item.panoptic_png)
+
+
 def _write(
     items: Sequence[CocoItem],
     info: DatasetInfo,
@@ -233,6 +237,7 @@ def _write(
         split=split,
         num_shards=num_shards,
         identity=dataset_info.format_dataset_info(info),
+        files_of=files_of,
         dropped=dropped,
     )
     dataset_info.save_dataset_info(info, str(pathlib.Path(output_dir, INFO_FILE)))
@@ -258,30 +263,27 @@ def _agree_with_written(info: DatasetInfo, output_dir: str) -> DatasetInfo:
     return written
 
 
-def _read_json(path: pathlib.Path) -> Dict[str, Any]:
-    """Reads and roughly checks a COCO panoptic JSON."""
-    if not path.is_file():
-        raise ValueError(f"Annotation file {path.absolute()} does not exist.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"Annotation file {path} is not valid JSON: {error}.") from error
-    missing = [key for key in ("images", "annotations", "categories") if key not in content]
-    if missing:
-        raise ValueError(
-            f"Annotation file {path} must be in COCO panoptic format, with `images`, "
-            f"`annotations` and `categories`; it lacks {missing}."
-        )
-    return content
-
-
 def _collect(
     source: CocoSource, content: Dict[str, Any], info: DatasetInfo
 ) -> Tuple[List[CocoItem], Dict[str, int]]:
-    """Pairs the images of the JSON with their annotations, sorted by path."""
+    """Pairs the images of the JSON with their annotations, sorted by path.
+
+    Raises:
+      ValueError: two images have the same name without folder and extension, which is all that
+        records and predictions keep of it; or a segment has an unknown category.
+    """
     annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
     items, dropped = [], 0
+    names: Dict[str, str] = {}
     for image in content["images"]:
+        stem = pathlib.Path(image["file_name"]).stem
+        if stem in names:
+            raise ValueError(
+                f"Annotation file {source.panoptic_json}: `images` {names[stem]} and "
+                f"{image['file_name']} must differ in their names without folder and extension, "
+                "by which predictions are named; rename one of them."
+            )
+        names[stem] = image["file_name"]
         annotation = annotations.get(image["id"])
         if annotation is None:
             dropped += 1

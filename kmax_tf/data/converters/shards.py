@@ -14,7 +14,8 @@ import multiprocessing
 import os
 import pathlib
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from multiprocessing.synchronize import Event
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 import tqdm
@@ -35,6 +36,13 @@ class EncodedRecord(NamedTuple):
 
 Encoder = Callable[[Any], EncodedRecord]
 
+# In a process of the pool: set when the conversion has failed elsewhere.
+_stop: Optional[Event] = None
+
+
+class _StoppedError(Exception):
+    """Ends a shard because another one has failed."""
+
 
 class _Shard(NamedTuple):
     """One file to write. `fingerprint` tells whether a finished file is the one wanted."""
@@ -53,6 +61,7 @@ def write_shards(
     split: str,
     num_shards: int,
     identity: str,
+    files_of: Optional[Callable[[Any], Sequence[str]]] = None,
     dropped: Optional[Dict[str, int]] = None,
     processes: Optional[int] = None,
 ) -> Dict[str, Any]:
@@ -66,6 +75,8 @@ def write_shards(
       num_shards: capped at the number of items.
       identity: everything besides the items that decides the content (options, classes); a
         finished shard is kept when its items and this are the same as when it was made.
+      files_of: item -> paths of the files it is made from; a finished shard is made again when
+        the size or the modification time of one has changed. None = there are no files.
       dropped: counts, by reason, of what was left out before this; only for the report.
       processes: None = one per core.
 
@@ -77,7 +88,7 @@ def write_shards(
     """
     if not items:
         raise ValueError(f"Split {split!r} has no images: there is nothing to convert.")
-    shards = _plan(items, output_dir, split, min(num_shards, len(items)), identity)
+    shards = _plan(items, files_of, output_dir, split, min(num_shards, len(items)), identity)
     pathlib.Path(output_dir, "report").mkdir(parents=True, exist_ok=True)
     finished = {shard.path: _finished_statistics(shard) for shard in shards}
     missing = [shard for shard in shards if finished[shard.path] is None]
@@ -143,7 +154,12 @@ class Progress:
 
 
 def _plan(
-    items: Sequence[Any], output_dir: str, split: str, num_shards: int, identity: str
+    items: Sequence[Any],
+    files_of: Optional[Callable[[Any], Sequence[str]]],
+    output_dir: str,
+    split: str,
+    num_shards: int,
+    identity: str,
 ) -> List[_Shard]:
     """Divides the items like deeplab2: ceil(items / shards) each, trailing shards may be empty."""
     folder = pathlib.Path(output_dir)
@@ -160,10 +176,20 @@ def _plan(
     shards = []
     for index, name in enumerate(names):
         part = items[index * per_shard : (index + 1) * per_shard]
-        digest = hashlib.sha256(f"{identity}|{part!r}".encode()).hexdigest()
+        versions = [_version(file) for item in part for file in files_of(item)] if files_of else []
+        digest = hashlib.sha256(f"{identity}|{part!r}|{versions}".encode()).hexdigest()
         path, report = folder / f"{name}.tfrecord", folder / "report" / f"{name}.json"
         shards.append(_Shard(str(path), str(report), part, digest))
     return shards
+
+
+def _version(path: str) -> Optional[Tuple[int, int]]:
+    """Size and modification time of a file; None if it is not there, which `encode` reports."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
 
 
 def _finished_statistics(shard: _Shard) -> Optional[Statistics]:
@@ -176,22 +202,38 @@ def _finished_statistics(shard: _Shard) -> Optional[Statistics]:
 
 
 def _write_all(shards: Sequence[_Shard], encode: Encoder, processes: int) -> Iterator[tuple]:
-    """Yields (images, statistics) of each shard as it is finished."""
+    """Yields (images, statistics) of each shard as it is finished.
+
+    Raises:
+      ValueError: of the first item that cannot be encoded; the others are not finished.
+    """
     processes = min(processes, len(shards))
     if processes < 2 or sum(len(shard.items) for shard in shards) < PARALLEL_FROM:
         for shard in shards:
             yield len(shard.items), _write_shard(shard, encode)
         return
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
     with concurrent.futures.ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn")
+        processes, mp_context=context, initializer=_set_stop, initargs=(stop,)
     ) as pool:
         counts = {pool.submit(_write_shard, shard, encode): len(shard.items) for shard in shards}
         try:
             for future in concurrent.futures.as_completed(counts):
                 yield counts[future], future.result()
-        finally:  # after an error, what has not begun need not begin
+        except ValueError as error:
+            # Without the traceback of the other process, which the pool hangs on to the error.
+            raise ValueError(str(error)) from None
+        finally:  # after an error, what has begun ends at its next image, the rest never begins
+            stop.set()
             for future in counts:
                 future.cancel()
+
+
+def _set_stop(event: Event) -> None:
+    """Run once in each process of the pool."""
+    global _stop
+    _stop = event
 
 
 def _write_shard(shard: _Shard, encode: Encoder) -> Statistics:
@@ -202,6 +244,8 @@ def _write_shard(shard: _Shard, encode: Encoder) -> Statistics:
     try:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for item in shard.items:
+                if _stop is not None and _stop.is_set():
+                    raise _StoppedError
                 record = encode(item)
                 writer.write(record.serialized)
                 total.update(record.statistics)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pathlib
+import struct
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,17 @@ from PIL import Image, ImageOps
 
 _ORIENTATION = 0x0112
 _STORED_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
+# What Pillow raises for files that are missing, damaged or made to be harmful.
+_READ_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 class ImageFile(NamedTuple):
@@ -27,6 +40,7 @@ def read_image(path: pathlib.Path) -> ImageFile:
 
     Bytes of upright RGB JPEG and PNG files are kept as they are. Anything else (grey, palette,
     alpha, an EXIF rotation, another format) is turned upright, converted to RGB and encoded again.
+    Of 16-bit grey values the upper 8 bits remain.
 
     Args:
       path: the file.
@@ -44,8 +58,8 @@ def read_image(path: pathlib.Path) -> ImageFile:
                 image.draft("RGB", (1, 1))
                 image.load()
                 return ImageFile(content, image_format, height, width)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            upright = _to_rgb(ImageOps.exif_transpose(image))
+    except _READ_ERRORS as error:
         raise ValueError(f"Image {path} cannot be read: {error}.") from error
     buffer = io.BytesIO()
     if image_format == "jpeg":
@@ -54,6 +68,19 @@ def read_image(path: pathlib.Path) -> ImageFile:
         image_format = "png"
         upright.save(buffer, "PNG")
     return ImageFile(buffer.getvalue(), image_format, upright.height, upright.width)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Converts any mode; Pillow itself would cut 16-bit grey values off at 255."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError(
+                f"values must be integers of at most 16 bits; received mode {image.mode} with "
+                f"{values.min()}..{values.max()}"
+            )
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def read_segment_ids(path: pathlib.Path) -> np.ndarray:
@@ -67,14 +94,15 @@ def read_segment_ids(path: pathlib.Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA"):
-                raise ValueError(
-                    f"Panoptic PNG {path} must hold segment ids in its colours (mode RGB); "
-                    f"received mode {image.mode}."
-                )
+            mode = image.mode
             colors = np.asarray(image.convert("RGB"), np.int32)
-    except (OSError, SyntaxError) as error:
+    except _READ_ERRORS as error:
         raise ValueError(f"Panoptic PNG {path} cannot be read: {error}.") from error
+    if mode not in ("RGB", "RGBA"):
+        raise ValueError(
+            f"Panoptic PNG {path} must hold segment ids in its colours (mode RGB); received mode "
+            f"{mode}."
+        )
     return colors[..., 0] + 256 * colors[..., 1] + 65536 * colors[..., 2]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -178,3 +179,23 @@ def test_coco_test_images_have_no_labels(official, tmp_path):
     for serialized in tf.data.TFRecordDataset(str(path)):
         keys = tf.train.Example.FromString(serialized.numpy()).features.feature
         assert schema.LABEL not in keys
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    toy_coco.write(tmp_path)
+    content = json.loads((tmp_path / "panoptic_train.json").read_text())
+    for image, name in zip(content["images"], ("a/1.jpg", "b/1.jpg")):
+        image["file_name"] = name
+    toy_coco.edit(tmp_path, "train", **content)
+    with pytest.raises(ValueError, match=r"a/1\.jpg and b/1\.jpg must differ"):
+        convert(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["images/train_1.jpg", "panoptic_train/train_1.png"])
+def test_replaced_files_are_converted_again(tmp_path, file):
+    toy_coco.write(tmp_path)
+    convert(tmp_path, num_shards=3)
+    assert convert(tmp_path, num_shards=3)[0]["shards_kept"] == 3
+    state = (tmp_path / file).stat()
+    os.utime(tmp_path / file, ns=(state.st_atime_ns, state.st_mtime_ns + 1_000_000_000))
+    assert convert(tmp_path, num_shards=3)[0]["shards_kept"] == 2

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 
 import pytest
 import tensorflow as tf
@@ -95,6 +97,27 @@ def test_processes(tmp_path, monkeypatch):
     assert contents(tmp_path)["train-00000-of-00002.tfrecord"] == ["a", "b"]
     assert report["statistics"]["segments/a"] == 4
     assert report["shards_kept"] == 1
+
+
+def encode_slowly(item):
+    if item == "bad":
+        raise ValueError("Image bad cannot be read.")
+    time.sleep(0.1)
+    return shards.EncodedRecord(item.encode(), {})
+
+
+def test_an_error_ends_the_other_processes(tmp_path, monkeypatch):
+    """The shard being written elsewhere is not finished: that would take 60 s here."""
+    monkeypatch.setattr(shards, "PARALLEL_FROM", 1)
+    monkeypatch.setattr(sys.modules[__name__], "encode", encode_slowly)
+    items = [*["a"] * 600, "bad", *["a"] * 599]
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match="Image bad") as error:
+        write(tmp_path, items, 2, processes=2)
+    assert time.monotonic() - begin < 40
+    assert error.value.__cause__ is None
+    assert contents(tmp_path) == {}
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
 def test_progress_prints_lines_where_there_is_no_terminal(capsys):

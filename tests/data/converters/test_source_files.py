@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from kmax_tf.data.converters import source_files
 
@@ -77,3 +77,34 @@ def test_segment_ids(tmp_path):
         source_files.read_segment_ids(path)
     with pytest.raises(ValueError, match=r"missing\.png cannot be read"):
         source_files.read_segment_ids(tmp_path / "missing.png")
+
+
+def test_16_bit_grey_keeps_its_upper_bits(tmp_path):
+    path = tmp_path / "image.png"
+    values = np.arange(0, 65536, 171, np.uint16)[:384].reshape(16, 24)
+    Image.fromarray(values).save(path)
+    content = source_files.read_image(path).content
+    with Image.open(io.BytesIO(content)) as decoded:
+        expected = np.repeat(values[..., None] // 256, 3, -1)
+        np.testing.assert_array_equal(np.asarray(decoded), expected)
+    floats = tmp_path / "image.tiff"
+    Image.fromarray(values.astype(np.float32)).save(floats)
+    with pytest.raises(ValueError, match=r"image\.tiff cannot be read: values must be integers"):
+        source_files.read_image(floats)
+
+
+@pytest.mark.parametrize("read", [source_files.read_image, source_files.read_segment_ids])
+def test_damaged_png_files_are_named(tmp_path, read):
+    path = tmp_path / "image.png"
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", "x" * 2**21, zip=True)  # Pillow refuses more than 1 MiB
+    Image.fromarray(PIXELS).save(path, pnginfo=text)
+    with pytest.raises(ValueError, match=r"image\.png cannot be read"):
+        read(path)
+    Image.fromarray(PIXELS).save(path)
+    content = path.read_bytes()
+    damaged = content[:60] + bytes(200) + content[260:]
+    for broken in (b"", content[:30], content[:500], damaged):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"image\.png cannot be read"):
+            read(path)
