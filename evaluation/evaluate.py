@@ -9,11 +9,14 @@ from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional,
 import numpy as np
 import tensorflow as tf
 
+from evaluation.crowd import crowd_note
 from evaluation.evaluator import Evaluator
 from kmax_tf.build.config import require_filled
 from kmax_tf.build.data import build_dataset
-from kmax_tf.build.inference import Inference, build_inference
+from kmax_tf.build.inference import Inference
 from kmax_tf.data.records import read_file_names
+from kmax_tf.export.checked_inference import build_checked_inference
+from kmax_tf.finite import require_finite
 from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 from kmax_tf.results.restore import restore_map
 from kmax_tf.results.segments import find_segments
@@ -77,13 +80,16 @@ def evaluate_checkpoint(
     Raises:
       ValueError: data or checkpoint are missing or do not fit the config, or there is neither a
         label to compare with nor a folder to save in.
+      NonFinitePredictionError: the model's logits are not finite; holds the image ids.
     """
     options = config.eval_dataset_options
     _check(options, save_predictions)
     dataset = build_dataset(options, training=False)  # First: finding no data is quick.
-    inference = build_inference(config, checkpoint=checkpoint)
+    inference = build_checked_inference(config, checkpoint=checkpoint)
     predict = _traced(inference)
-    evaluator = Evaluator(inference.info) if options.decode_groundtruth_label else None
+    evaluator = None
+    if options.decode_groundtruth_label:
+        evaluator = Evaluator(inference.info, note=crowd_note(options.file_pattern))
     num_images = 0
     with _prediction_writer(save_predictions, options, inference.info) as write:
         for features, targets, eval_targets in dataset.take(config.evaluator_options.eval_steps):
@@ -113,7 +119,11 @@ def images_of_batch(
       prediction: maps int32 [B, H, W] at network size.
       targets: `Targets`; read are valid_size int32 [B, 2] and image_id int64 [B].
       eval_targets: `EvalTargets`; original_panoptic may be absent.
+
+    Raises:
+      NonFinitePredictionError: the model's logits are not finite; holds the image ids.
     """
+    require_finite(prediction.segment_score, np.asarray(targets["image_id"]).tolist())
     panoptic, semantic = np.asarray(prediction.panoptic), np.asarray(prediction.semantic)
     segment_id, segment_score = (
         np.asarray(prediction.segment_id),

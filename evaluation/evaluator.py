@@ -1,4 +1,4 @@
-"""Evaluation of a stream of predictions: back to the size of the image file, then all metrics."""
+"""All metrics of a stream of predictions at the size of the image files."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from evaluation.mean_iou import MeanIoU
 from evaluation.panoptic_quality import PanopticQuality, measure_overlaps
 from evaluation.panoptic_quality_in_graph import PanopticQualityInGraph
 from kmax_tf import labels
-from kmax_tf.results.restore import restore_map
-from kmax_tf.structures import DatasetInfo, PanopticPrediction
+from kmax_tf.structures import DatasetInfo
 
 
 class Evaluator:
-    """Collects all metrics over batches; memory does not grow with the number of images.
+    """Collects all metrics over images; memory does not grow with the number of images.
 
     Args:
       info: classes of the data set.
       crowd_as_void: whether the official PQ counts crowd regions as void.
+      note: said of the official PQ below the table; empty = what follows from `crowd_as_void`.
     """
 
-    def __init__(self, info: DatasetInfo, *, crowd_as_void: bool = False) -> None:
+    def __init__(self, info: DatasetInfo, *, crowd_as_void: bool = False, note: str = "") -> None:
         self.info = info
+        self.note = note or ("official, crowd counted as void" if crowd_as_void else "")
         self.panoptic_quality = PanopticQuality(info, crowd_as_void=crowd_as_void)
         self.in_graph = PanopticQualityInGraph(info)
         self.mean_iou = MeanIoU(info)
@@ -42,32 +43,6 @@ class Evaluator:
         self.in_graph.merge(other.in_graph)
         self.mean_iou.merge(other.mean_iou)
         self.num_images += other.num_images
-
-    def update(
-        self,
-        eval_targets: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        prediction: PanopticPrediction,
-    ) -> None:
-        """Adds a batch; everything may be tensors or arrays.
-
-        Args:
-          eval_targets: `EvalTargets`; read are original_panoptic int32 [B, H', W'] and
-            original_size int32 [B, 2].
-          targets: `Targets`; read is valid_size int32 [B, 2].
-          prediction: read are the maps panoptic and semantic, int32 [B, H, W].
-        """
-        original_sizes = np.asarray(eval_targets["original_size"])
-        truths = np.asarray(eval_targets["original_panoptic"])
-        valid_sizes = np.asarray(targets["valid_size"])
-        panoptic, semantic = np.asarray(prediction.panoptic), np.asarray(prediction.semantic)
-        for index, (height, width) in enumerate(original_sizes):
-            size = (int(height), int(width))
-            self.update_image(
-                truths[index, : size[0], : size[1]],
-                panoptic=restore_map(panoptic[index], valid_sizes[index], size),
-                semantic=restore_map(semantic[index], valid_sizes[index], size),
-            )
 
     def update_image(
         self,
@@ -112,9 +87,7 @@ class Evaluator:
 
     def table(self) -> str:
         """The metrics as a table for a terminal: a row per class, then the means."""
-        result = self.result()
-        title = "official, crowd counted as void" if self.panoptic_quality.crowd_as_void else ""
-        return format_table(result, self.num_images, note=title)
+        return format_table(self.result(), self.num_images, note=self.note)
 
 
 _COLUMNS = ("pq", "sq", "rq", "iou", "tp", "fp", "fn")

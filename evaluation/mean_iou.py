@@ -12,6 +12,7 @@ from kmax_tf.structures import DatasetInfo
 class MeanIoU:
     """Mean IoU over the classes that occur in the ground truth or in the prediction.
 
+    Void is none of them, even where its id lies among theirs (COCO's 0); predicted, it is a miss.
     Void pixels of the ground truth do not count.
 
     Args:
@@ -74,8 +75,8 @@ class MeanIoU:
 
     def result(self) -> Dict[str, float]:
         """`miou` in percent, or nothing when no class occurred."""
-        values, occurs = self._iou()
-        return {"miou": 100.0 * float(values[occurs].mean())} if occurs.any() else {}
+        occurring = [value for value in self.per_class() if value is not None]
+        return {"miou": float(np.mean(occurring))} if occurring else {}
 
     def _iou(self) -> Tuple[np.ndarray, np.ndarray]:
         hits = np.diagonal(self._counts).astype(np.float64)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.data.image_files import ImageSource, read_image
+from kmax_tf.finite import require_finite
 from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 from kmax_tf.results.overlay import draw_overlay
 from kmax_tf.results.segments import Segment, find_segments
@@ -146,6 +147,7 @@ class Predictor:
 
         Raises:
           ValueError: an image is missing or cannot be read.
+          NonFinitePredictionError: the model's logits are not finite.
         """
         if isinstance(image, list):
             return [self._predict(each) for each in image]
@@ -154,8 +156,9 @@ class Predictor:
     def _predict(self, source: ImageSource) -> PanopticResult:
         image = read_image(source)
         outputs = self._run(image=tf.constant(image[np.newaxis]))
-        found = {name: value[0].numpy() for name, value in outputs.items()}
         is_file = isinstance(source, (str, os.PathLike))
+        require_finite(outputs["segment_score"], [os.fspath(source) if is_file else "image"])
+        found = {name: value[0].numpy() for name, value in outputs.items()}
         return PanopticResult(
             name=pathlib.Path(source).stem if is_file else "image",
             image=image,
@@ -175,10 +178,10 @@ def _build(
     model: Optional[tf.keras.Model],
 ) -> Tuple[DatasetInfo, Run]:
     # Building a model needs far more of the library than running a SavedModel.
-    from kmax_tf.build.inference import build_inference
+    from kmax_tf.export.checked_inference import build_checked_inference
     from kmax_tf.export.serving import Serving
 
-    inference = build_inference(config, checkpoint=checkpoint, model=model)
+    inference = build_checked_inference(config, checkpoint=checkpoint, model=model)
     serving = Serving(inference.network, prepare=inference.prepare, input_size=inference.input_size)
     return inference.info, serving.from_tensor
 

@@ -9,15 +9,16 @@ from typing import Any, Dict, Iterator, List, Optional
 import orbit
 import tensorflow as tf
 
+from evaluation.crowd import crowd_note
 from evaluation.evaluator import Evaluator
 from kmax_tf.build.config import require_filled
 from kmax_tf.build.data import build_dataset
 from kmax_tf.build.losses import build_loss
 from kmax_tf.build.model import build_model
-from kmax_tf.build.post_processing import build_post_processor
 from kmax_tf.checkpoints.loading import load_checkpoint
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.data.records import count_records
+from kmax_tf.export.checked_inference import build_checked_post_processor
 from kmax_tf.structures import DatasetInfo
 from protos import data_pb2, experiment_pb2
 from trainer import checkpointing, distribution, pictures, preflight, run_folder
@@ -157,12 +158,21 @@ def make_train_loop(run: Run, optimizer: Optimizer, interrupts: Interrupts) -> T
     )
 
 
-def make_eval_loop(run: Run, summaries: EvalSummaries) -> EvalLoop:
-    """The evaluation; it also prints the table, draws pictures and keeps the best weights."""
+def make_eval_loop(run: Run, summaries: EvalSummaries, *, keeps_best: bool) -> EvalLoop:
+    """The evaluation; it also prints the table and draws pictures.
+
+    Args:
+      run: what is evaluated.
+      summaries: get the results.
+      keeps_best: whether the weights with the best PQ are kept; those before the first step and a
+        PQ of a part of the images are never compared.
+    """
     options = data_pb2.DatasetOptions()
     options.CopyFrom(run.config.eval_dataset_options)
     if not options.dataset_info:
         options.dataset_info = run.config.train_dataset_options.dataset_info
+    may_be_best = keeps_best and run.config.evaluator_options.eval_steps < 0
+    note = crowd_note(list(options.file_pattern))
     best = checkpointing.BestCheckpoint(run.model_dir, model=run.model, global_step=run.global_step)
 
     def finish(result: Dict[str, Any], table: str, drawn: List[Picture]) -> None:
@@ -175,16 +185,16 @@ def make_eval_loop(run: Run, summaries: EvalSummaries) -> EvalLoop:
             pictures.write_png(folder, name, picture)
         if comparisons:
             pictures.write_png(folder, "sheet", pictures.draw_sheet(list(comparisons.values())))
-        if result.get("pq") is not None:
+        if may_be_best and run.step > 0 and result.get("pq") is not None:
             best.update(float(result["pq"]))
 
     return EvalLoop(
         run.model,
-        post_processor=build_post_processor(run.config),
+        post_processor=build_checked_post_processor(run.config),
         dataset=build_dataset(options, training=False, seed=0, start_step=0),
         batch_size=options.batch_size,
         strategy=run.strategy,
-        make_evaluator=lambda: Evaluator(run.info),
+        make_evaluator=lambda: Evaluator(run.info, note=note),
         num_images=count_records(list(options.file_pattern)),
         num_pictures=run.config.evaluator_options.num_vis_samples,
         progress=run.progress,

@@ -8,23 +8,14 @@ from typing import Any, Dict
 
 from kmax_tf.build.config import load_config
 from trainer import preflight
+from trainer.arguments import add_model_arguments
 
 _JSON_KEYS = ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou", "per_class")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `kmax eval`."""
-    parser.add_argument("--config_file", required=True, help="experiment config (textproto)")
-    parser.add_argument(
-        "--checkpoint", required=True, help="checkpoint prefix, or a run folder: its latest"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="overrides a field of the config, or fills ${NAME}; repeatable",
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "--json", action="store_true", help="the last line of the output is one JSON object"
     )
@@ -38,12 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
       ValueError: the config, the data or the checkpoint is at fault.
+      NonFinitePredictionError: the model's logits are not finite.
     """
     config = load_config(arguments.config_file, arguments.set)
     preflight.require_records(config, "eval")
 
     from evaluation.evaluate import evaluate_checkpoint
     from kmax_tf.data.records import count_records
+    from trainer.data_errors import EVAL, explaining_bad_records
+    from trainer.non_finite import naming_images_of
     from trainer.progress import Progress
 
     options = config.eval_dataset_options
@@ -51,7 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
     if config.evaluator_options.eval_steps >= 0:
         num_images = min(num_images, config.evaluator_options.eval_steps * options.batch_size)
     progress = Progress(total_steps=0, batch_size=options.batch_size, line_interval=1)
-    with progress.evaluation(num_images) as advance:
+    with (
+        explaining_bad_records(config, [EVAL]),
+        naming_images_of(options),
+        progress.evaluation(num_images) as advance,
+    ):
         evaluation = evaluate_checkpoint(
             config,
             arguments.checkpoint,

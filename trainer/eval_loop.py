@@ -8,6 +8,7 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
+from evaluation.evaluate import images_of_batch
 from kmax_tf.structures import PanopticPrediction
 from trainer.progress import Progress
 
@@ -77,6 +78,9 @@ class EvalLoop(orbit.AbstractEvaluator):
 
         Returns:
           `eval/<metric>` in percent.
+
+        Raises:
+          NonFinitePredictionError: the model's logits are not finite; holds the image ids.
         """
         limit = int(num_steps)
         evaluator = self._make_evaluator()
@@ -85,7 +89,10 @@ class EvalLoop(orbit.AbstractEvaluator):
         with self._progress.evaluation(total) as advance:
             for features, targets, eval_targets in self._dataset.take(limit):
                 prediction = self._predict_all(features["image"])
-                evaluator.update(eval_targets, targets, prediction)
+                for image in images_of_batch(prediction, targets, eval_targets):
+                    evaluator.update_image(
+                        image.ground_truth, panoptic=image.panoptic, semantic=image.semantic
+                    )
                 if len(pictures) < self._num_pictures:
                     pictures += _pictures(features, targets, eval_targets, prediction)
                 advance(int(features["image"].shape[0]))

@@ -15,6 +15,7 @@ from protos import experiment_pb2
 from trainer import assembly, checkpointing, preflight, run_folder
 from trainer.data_errors import EVAL, TRAIN, explaining_bad_records, name_images
 from trainer.interrupts import Interrupts
+from trainer.non_finite import naming_images_of
 from trainer.solver import build_optimizer
 from trainer.train_loop import NonFiniteError
 from trainer.user_errors import INTERRUPTED
@@ -42,12 +43,17 @@ def run_experiment(
     Raises:
       ValueError: config, data, devices or checkpoints do not fit together.
       NonFiniteError: a loss or gradient is not finite.
+      NonFinitePredictionError: the logits of an evaluation are not finite.
     """
     with Interrupts() as interrupts:
         run = assembly.prepare_run(
             config, mode=mode, model_dir=model_dir, num_gpus=num_gpus, tpu=tpu
         )
-        with explaining_bad_records(config, _datasets_of(mode), step=lambda: run.step):
+        evaluated = config.eval_dataset_options
+        with (
+            explaining_bad_records(config, _datasets_of(mode), step=lambda: run.step),
+            naming_images_of(evaluated),
+        ):
             if mode in preflight.TRAINING_MODES:
                 return _train(run, mode, interrupts)
             return _evaluate(run, mode)
@@ -65,7 +71,9 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
         controller = orbit.Controller(
             global_step=run.global_step,
             trainer=assembly.make_train_loop(run, optimizer, interrupts),
-            evaluator=assembly.make_eval_loop(run, eval_summaries) if eval_summaries else None,
+            evaluator=assembly.make_eval_loop(run, eval_summaries, keeps_best=True)
+            if eval_summaries
+            else None,
             strategy=run.strategy,
             # After an interrupt the loops are back in step with the intervals at once.
             steps_per_loop=lambda step: per_loop - int(step) % per_loop,
@@ -123,7 +131,9 @@ def _evaluate(run: assembly.Run, mode: str) -> int:
     with _without_messages():
         controller = orbit.Controller(
             global_step=run.global_step,
-            evaluator=assembly.make_eval_loop(run, eval_summaries),
+            evaluator=assembly.make_eval_loop(
+                run, eval_summaries, keeps_best=mode == "continuous_eval"
+            ),
             strategy=run.strategy,
             checkpoint_manager=manager,
             eval_summary_manager=eval_summaries,

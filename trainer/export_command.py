@@ -6,24 +6,15 @@ import argparse
 import time
 
 from kmax_tf.build.config import load_config
+from trainer.arguments import add_model_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `kmax export`."""
-    parser.add_argument("--config_file", required=True, help="experiment config (textproto)")
-    parser.add_argument(
-        "--checkpoint", required=True, help="checkpoint prefix, or a run folder: its latest"
-    )
+    add_model_arguments(parser)
     parser.add_argument("--export_dir", required=True, help="gets the version folder")
     parser.add_argument(
         "--version", type=int, default=1, help="name of the version folder (default: 1)"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="overrides a field of the config, or fills ${NAME}; repeatable",
     )
 
 
@@ -32,16 +23,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
       ValueError: the config, the checkpoint or the folder is at fault.
+      NonFinitePredictionError: the model's logits are not finite.
     """
     start = time.monotonic()
     config = load_config(arguments.config_file, arguments.set)
 
-    from kmax_tf.build.inference import build_inference
+    from kmax_tf.export.checked_inference import build_checked_inference
     from kmax_tf.export.export import export_saved_model, version_folder
     from kmax_tf.export.verify import format_comparisons, verification_images
 
     version_folder(arguments.export_dir, arguments.version)  # Before the slow part.
-    inference = build_inference(config, checkpoint=arguments.checkpoint)
+    inference = build_checked_inference(config, checkpoint=arguments.checkpoint)
     report = export_saved_model(
         inference,
         export_dir=arguments.export_dir,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import math
 import os
 import pathlib
-from typing import Any, Dict, List, Mapping
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping
 
 
 class MetricsFile:
-    """Appends to the metrics of a run.
+    """Appends to the metrics of a run; several processes may (training, `continuous_eval`).
 
     Args:
       path: the file; it need not exist.
@@ -24,8 +26,9 @@ class MetricsFile:
         row: Dict[str, Any] = {"step": step}
         for name, value in values.items():
             row[name] = float(value) if math.isfinite(value) else None
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        with self._locked() as file:
+            _end_last_line(file)
+            file.write(_line(row))
 
     def rows(self) -> List[Dict[str, Any]]:
         """All lines so far; half a line, left by a crash, is dropped."""
@@ -41,13 +44,13 @@ class MetricsFile:
 
     def cut_after(self, step: int) -> None:
         """Drops the lines of later steps, which a resumed run will write again; atomic."""
-        rows = self.rows()
         if not self._path.exists():
             return
-        kept = "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step)
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        temporary.write_text(kept, encoding="utf-8")
-        os.replace(temporary, self._path)
+        with self._locked():
+            kept = b"".join(_line(row) for row in self.rows() if row["step"] <= step)
+            temporary = self._path.with_name(self._path.name + ".tmp")
+            temporary.write_bytes(kept)
+            os.replace(temporary, self._path)
 
     def has_evaluation(self, step: int) -> bool:
         """Whether the weights of `step` were evaluated."""
@@ -55,3 +58,38 @@ class MetricsFile:
             row["step"] == step and any(name.startswith("eval/") for name in row)
             for row in self.rows()
         )
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[BinaryIO]:
+        """The file, opened for appending, for this process alone."""
+        while True:
+            with self._path.open("a+b") as file:
+                # Some network file systems have no locks; there, one process at a time is as safe.
+                with contextlib.suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                # While this process waited, another may have put a new file in its place.
+                if self._path.exists() and os.path.samestat(
+                    os.fstat(file.fileno()), self._path.stat()
+                ):
+                    yield file
+                    return
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return (json.dumps(row) + "\n").encode("utf-8")
+
+
+def _end_last_line(file: BinaryIO) -> None:
+    """Completes a last line that has no end, or cuts it off where a crash left half of it."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 1, 0))
+    if file.read() in (b"", b"\n"):
+        return
+    file.seek(0)
+    last = file.read().rpartition(b"\n")[2]
+    try:
+        json.loads(last)
+    except ValueError:
+        file.truncate(size - len(last))
+    else:
+        file.write(b"\n")

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple
 
 from kmax_tf.build.config import load_config
+from trainer.arguments import add_model_arguments
 from trainer.user_errors import USER_ERROR
 
 if TYPE_CHECKING:
@@ -21,15 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `kmax predict`."""
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--output_dir", required=True, help="gets pictures and panoptic.json")
-    parser.add_argument("--config_file", help="experiment config (textproto)")
-    parser.add_argument("--checkpoint", help="checkpoint prefix, or a run folder: its latest")
-    parser.add_argument("--saved_model", help="folder of `kmax export`, instead of the two above")
+    add_model_arguments(parser, required=False)
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="overrides a field of the config, or fills ${NAME}; repeatable",
+        "--saved_model", help="folder of `kmax export`, instead of config and checkpoint"
     )
 
 
@@ -38,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
       ValueError: an image or a model is missing, or no image could be read.
+      NonFinitePredictionError: the model's logits are not finite.
     """
     _check_model(arguments)
 

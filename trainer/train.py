@@ -17,6 +17,7 @@ if __package__ in (None, ""):  # Started as a file: its folder is on the path, n
 
 from kmax_tf.build.config import load_config
 from trainer import preflight
+from trainer.arguments import add_model_arguments
 from trainer.cli import Parser
 from trainer.user_errors import run_reporting_errors
 
@@ -25,16 +26,9 @@ MODES = ("train_and_eval", "train", "eval", "continuous_eval")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `kmax train`."""
-    parser.add_argument("--config_file", required=True, help="experiment config (textproto)")
+    add_model_arguments(parser, checkpoint=False)
     parser.add_argument("--mode", choices=MODES, default=MODES[0])
     parser.add_argument("--model_dir", help="run folder (default: runs/<experiment_name>)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="overrides a field of the config, or fills ${NAME}; repeatable",
-    )
     parser.add_argument("--num_gpus", type=int, help="default: all that are visible; 0 = CPU")
     parser.add_argument("--tpu", help="name or address of a TPU; `local` for one in this machine")
     parser.add_argument(

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kmax_tf.export.serving import MAPS, ROWS, Network, Prepare, signature_outputs
+from kmax_tf.finite import require_finite
 from kmax_tf.results.restore import restore_map
 
 Outputs = Dict[str, np.ndarray]
@@ -59,6 +60,9 @@ def verify_saved_model(
 
     Returns:
       One row per signature, batch size and output.
+
+    Raises:
+      NonFinitePredictionError: the model itself predicts nothing that could be compared.
     """
     signatures = tf.saved_model.load(os.fspath(folder)).signatures
     references = [_reference(network, prepare, image) for image in images]
@@ -120,6 +124,7 @@ def _drawn_image(size: Sequence[int], random: np.random.RandomState) -> np.ndarr
 def _reference(network: Network, prepare: Prepare, image: np.ndarray) -> Outputs:
     prepared, valid_size = prepare(tf.constant(image))
     outputs = _to_numpy(signature_outputs(network(prepared[None])))
+    require_finite(outputs["segment_score"], ["a drawn one"])
     outputs["valid_size"] = np.asarray(valid_size, np.int32)[None]
     outputs["image_size"] = np.asarray([image.shape[:2]], np.int32)
     return outputs

@@ -192,6 +192,7 @@ class CocoPanopticWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._images: List[Dict[str, Any]] = []
         self._annotations: List[Dict[str, Any]] = []
+        self._names: Set[str] = set()
 
     def __enter__(self) -> CocoPanopticWriter:
         return self
@@ -217,7 +218,13 @@ class CocoPanopticWriter:
           image_id: of the image in the data set.
           segments: of the map, where they were found already.
           image_file: name of the image file, `<name>.jpg` where it is not given.
+
+        Raises:
+          ValueError: `name` was added before; its PNG would be overwritten.
         """
+        if name in self._names:
+            raise ValueError(f"`name` must be another for each image; received {name!r} again.")
+        self._names.add(name)
         segment_ids, segments_info = panoptic_to_coco(panoptic, self.info, segments)
         write_ids(self.folder / f"{name}.png", segment_ids)
         height, width = panoptic.shape

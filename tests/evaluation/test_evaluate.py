@@ -14,6 +14,7 @@ from evaluation.evaluate import evaluate_checkpoint, images_of_batch
 from kmax_tf.build.config import load_config
 from kmax_tf.build.inference import Inference
 from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.finite import NonFinitePredictionError
 from kmax_tf.results.coco_panoptic import coco_to_panoptic, read_ids
 from kmax_tf.structures import PanopticPrediction
 from tests import tiny
@@ -24,6 +25,8 @@ INFO = load_dataset_info("shapes")
 
 class Oracle:
     """Predicts the ground truth, image after image, whatever it is shown."""
+
+    scores = ((0.9, 0.8, 0.7, 0.0),)
 
     def __init__(self, truths: List[np.ndarray]) -> None:
         padded = np.zeros((len(truths), 65, 65), np.int32)
@@ -46,7 +49,7 @@ class Oracle:
             semantic_score=zeros,
             segment_class=tf.where(ids > 0, ids // 256, -1),
             segment_id=ids,
-            segment_score=tf.tile([[0.9, 0.8, 0.7, 0.0]], [count, 1]),
+            segment_score=tf.tile(self.scores, [count, 1]),
         )
 
 
@@ -62,7 +65,7 @@ def setup(tmp_path, monkeypatch):
         assert checkpoint == "some/ckpt-1"
         return Inference(oracle, lambda image: (image, image), (65, 65), INFO)
 
-    monkeypatch.setattr(evaluate, "build_inference", build)
+    monkeypatch.setattr(evaluate, "build_checked_inference", build)
     return config, records
 
 
@@ -77,6 +80,23 @@ def test_an_oracle_reaches_everything(setup):
     assert "3 images" in evaluation.table
     rows = {row["name"]: row for row in evaluation.result["per_class"]}
     assert rows["circle"]["tp"] == rows["star"]["tp"] == rows["sky"]["tp"] == 3
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_records_of_other_converters_are_told_apart(setup, tmp_path, described):
+    config, _ = setup
+    if described:
+        (tmp_path / "shapes" / "tfrecords" / "dataset_info.json").touch()
+    table = evaluate_checkpoint(config, "some/ckpt-1").table
+    assert ("crowd counted as void" in table) != described
+
+
+def test_logits_that_are_not_finite_stop_the_evaluation(setup, monkeypatch):
+    config, _ = setup
+    monkeypatch.setattr(Oracle, "scores", [[0.9, 0.8, np.nan, 0.0]])
+    with pytest.raises(NonFinitePredictionError, match="images: 0, 1") as error:
+        evaluate_checkpoint(config, "some/ckpt-1")
+    assert error.value.images == (0, 1)
 
 
 def test_eval_steps_limits_the_batches(setup):

@@ -38,3 +38,11 @@ def test_errors() -> None:
         metric.update(np.zeros([2, 2], np.int32), np.zeros([2, 3], np.int32))
     with pytest.raises(ValueError, match=r"classes 0\.\.2 and void 255; received 9\.\.9"):
         metric.update(np.full([2, 2], 9), np.zeros([2, 2], np.int32))
+
+
+def test_a_predicted_void_is_no_class_even_inside_the_classes() -> None:
+    info = toy_info({"num_classes": 3, "ignore_label": 0, "divisor": 10, "things": [1]})
+    metric = MeanIoU(info)
+    metric.update(np.array([[0, 1, 1, 2]]), np.array([[1, 1, 0, 2]]))
+    # Class 1 is found in half; class 2 is found; void is not a class with an IoU of 0.
+    assert metric.result()["miou"] == pytest.approx(100 * (1 / 2 + 1) / 2)

@@ -115,3 +115,11 @@ def test_a_failed_write_leaves_nothing(tmp_path: pathlib.Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         coco_panoptic._write_atomically(tmp_path / "b.json", fail)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_may_occur_once(tmp_path: pathlib.Path) -> None:
+    panoptic = np.full([2, 2], INFO.void_panoptic, np.int32)
+    with CocoPanopticWriter(tmp_path, INFO) as writer:
+        writer.add(panoptic, name="000139", image_id=139)
+        with pytest.raises(ValueError, match="received '000139' again"):
+            writer.add(panoptic, name="000139", image_id=140)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+import tensorflow as tf
 
 from evaluation import evaluate
 from evaluation.evaluate import Evaluation
+from kmax_tf.build.config import load_config
+from kmax_tf.build.inference import Inference
+from kmax_tf.build.model import build_model
+from kmax_tf.data import schema
+from kmax_tf.data.dataset_info import load_dataset_info
 from tests import tiny
 from trainer import cli
 
@@ -60,6 +66,39 @@ def test_a_real_model(tmp_path, capsys):
     assert len(result["per_class"]) == 10
     assert any("in-graph variant" in line for line in lines)
     assert len(list(folder.glob("*.png"))) == 3
+
+
+def test_a_bad_record_is_named(tmp_path, capsys, monkeypatch):
+    tiny.write_records(tmp_path, [(65, 65)])
+    example = tf.train.Example()
+    path = next(tmp_path.rglob("*.tfrecord"))
+    example.ParseFromString(next(iter(tf.data.TFRecordDataset(str(path)))).numpy())
+    example.features.feature[schema.IMAGE].bytes_list.value[0] = b"no image"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(example.SerializeToString())
+
+    inference = Inference(lambda images: None, None, (65, 65), load_dataset_info("shapes"))
+    monkeypatch.setattr(evaluate, "build_checked_inference", lambda *_, **__: inference)
+    flags = [f"--config_file={tiny.CONFIG}", "--set", f"KMAX_DATA={tmp_path}"]
+    assert cli.main(["eval", *flags, "--checkpoint=run"]) == 2
+    errors = [e for e in capsys.readouterr().err.splitlines() if e.startswith("kmax: ")]
+    assert len(errors) == 1
+    assert "Record 0 of" in errors[0] and "first image" in errors[0]
+
+
+def test_weights_of_nan_are_a_fault_that_names_images(tmp_path, capsys):
+    tiny.write_records(tmp_path, [(65, 65), (33, 65)])
+    model = build_model(load_config(tiny.CONFIG))
+    for variable in model.trainable_variables:
+        variable.assign(tf.fill(variable.shape, float("nan")))
+    prefix = tf.train.Checkpoint(model=model).write(str(tmp_path / "ckpt-1"))
+    flags = [f"--config_file={tiny.CONFIG}", "--set", f"KMAX_DATA={tmp_path}"]
+    assert cli.main(["eval", *flags, f"--checkpoint={prefix}"]) == 1
+    captured = capsys.readouterr()
+    assert "PQ" not in captured.out
+    error = captured.err.splitlines()[-1]
+    assert error.startswith("kmax: The model's logits are not finite")
+    assert "images: 0, 1. 0 = first image (" in error
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from evaluation.evaluator import Evaluator
 from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.finite import NonFinitePredictionError
 from tests.trainer import toy
 from trainer.eval_loop import EvalLoop
 from trainer.progress import Progress
@@ -84,3 +85,16 @@ def test_replicas_share_the_work(mirrored_strategy):
     row = {r["name"]: r for r in result["per_class"]}
     assert (row["sky"]["tp"], row["sky"]["fp"], row["grass"]["fn"]) == (4, 2, 2)
     assert [p.image_id for p in pictures] == [0, 1, 2]
+
+
+def test_logits_that_are_not_finite_stop_it(monkeypatch):
+    process = toy.toy_post_processor(SIZE, SKY)
+
+    def faulty(size, value):
+        return lambda output: process(output)._replace(
+            segment_score=tf.constant([[0.5], [float("nan")]])
+        )
+
+    monkeypatch.setattr(toy, "toy_post_processor", faulty)
+    with pytest.raises(NonFinitePredictionError, match=r"image: 1\.$"):
+        _evaluate(tf.distribute.get_strategy(), count=2, batch_size=2)

@@ -108,6 +108,37 @@ def test_evaluation_modes(run, tmp_path, capfd):
     assert (tmp_path / "run" / "best" / "ckpt-2.index").exists()
 
 
+def test_only_whole_evaluations_of_a_training_can_be_the_best(run, tmp_path):
+    assert run("--mode=train", steps=2) == 0
+    best = tmp_path / "run" / "best"
+    part = "--set=evaluator_options.eval_steps=1"
+    assert run("--mode=eval") == 0
+    assert run("--mode=continuous_eval", part, steps=2) == 0
+    assert not best.exists()
+    initial = f"--set=model_options.initial_checkpoint={tmp_path / 'run'}"
+    timeout = "--set=evaluator_options.continuous_eval_timeout=1"
+    assert run("--mode=continuous_eval", initial, timeout, folder="released") == 0
+    assert not (tmp_path / "released" / "best").exists()
+    assert run("--mode=continuous_eval", steps=2) == 0
+    assert (best / "ckpt-2.index").exists()
+
+
+def test_an_evaluation_of_nan_names_images(run, tmp_path, capfd):
+    process = toy.toy_post_processor(65, 7 * 256)
+
+    def faulty(output):
+        prediction = process(output)
+        return prediction._replace(segment_score=prediction.segment_score + np.nan)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "build_checked_post_processor", lambda config: faulty)
+        assert run(steps=2) == 1
+    message = capfd.readouterr().err.splitlines()[-1]
+    assert message.startswith("kmax: The model's logits are not finite")
+    assert "0 = val_00000" in message
+    assert not (tmp_path / "run" / "best").exists()
+
+
 def test_the_initial_checkpoint_is_loaded(run, tmp_path, capfd):
     assert run("--mode=train", steps=1, folder="first") == 0
     initial = f"--set=model_options.initial_checkpoint={tmp_path / 'first'}"

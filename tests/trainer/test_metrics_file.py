@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 from trainer.metrics_file import MetricsFile
 
@@ -33,3 +34,35 @@ def test_what_is_not_finite_is_null_and_half_a_line_is_dropped(tmp_path):
     metrics.cut_after(5)
     metrics.append(3, {"a": 1.0})
     assert [row["step"] for row in metrics.rows()] == [1, 3]
+
+
+def test_half_a_line_does_not_swallow_the_next_one(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    metrics = MetricsFile(path)
+    metrics.append(1, {"a": 1.0})
+    with path.open("a") as file:
+        file.write('{"step": 2, "lo')  # A crash while writing.
+    metrics.append(3, {"a": 1.0})
+    with path.open("r+") as file:
+        file.truncate(path.stat().st_size - 1)  # A whole line, but for its end.
+    metrics.append(4, {"a": 1.0})
+    assert path.read_text().count("\n") == 3
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 3, 4]
+
+
+def test_no_line_is_lost_while_another_process_cuts(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    MetricsFile(path).append(0, {})
+
+    def evaluate(first):
+        for step in range(first, first + 100):
+            MetricsFile(path).append(step, {"eval/pq": 1.0})
+
+    # Locks of separately opened files exclude threads as they exclude processes.
+    threads = [threading.Thread(target=evaluate, args=(first,)) for first in (1, 101)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        MetricsFile(path).cut_after(1000)
+    rows = MetricsFile(path).rows()
+    assert sorted(row["step"] for row in rows) == list(range(201))

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from trainer import cli
+from trainer.arguments import add_model_arguments
+
+
+def test_what_is_asked_for_and_what_is_required(capsys):
+    parser = cli.Parser(prog="kmax test")
+    add_model_arguments(parser)
+    parsed = parser.parse_args(["--config_file=c", "--checkpoint=k", "--set", "a=1", "--set=b=2"])
+    assert vars(parsed) == {"config_file": "c", "checkpoint": "k", "set": ["a=1", "b=2"]}
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--config_file=c"])
+    assert "--checkpoint" in capsys.readouterr().err
+
+    parser = cli.Parser(prog="kmax test")
+    add_model_arguments(parser, required=False)
+    assert vars(parser.parse_args([])) == {"config_file": None, "checkpoint": None, "set": []}
+
+    parser = cli.Parser(prog="kmax test")
+    add_model_arguments(parser, checkpoint=False)
+    assert vars(parser.parse_args(["--config_file=c"])) == {"config_file": "c", "set": []}
+
+
+@pytest.mark.parametrize("command", ["eval", "predict", "export"])
+def test_help_says_what_a_run_folder_means(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "RUN for the newest weights of a run, RUN/best for those with the best PQ" in text
