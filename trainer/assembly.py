@@ -12,7 +12,7 @@ import tensorflow as tf
 from evaluation.crowd import crowd_note
 from evaluation.evaluator import Evaluator
 from kmax_tf.build.config import require_filled
-from kmax_tf.build.data import build_dataset
+from kmax_tf.build.data import build_dataset, require_same_classes
 from kmax_tf.build.losses import build_loss
 from kmax_tf.build.model import build_model
 from kmax_tf.checkpoints.loading import load_checkpoint
@@ -20,7 +20,7 @@ from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.data.records import count_records
 from kmax_tf.export.checked_inference import build_checked_post_processor
 from kmax_tf.structures import DatasetInfo
-from protos import data_pb2, experiment_pb2
+from protos import experiment_pb2
 from trainer import checkpointing, distribution, pictures, preflight, run_folder
 from trainer.eval_loop import EvalLoop, Picture
 from trainer.interrupts import Interrupts
@@ -101,7 +101,7 @@ def prepare_run(
         distribution.require_divisible(
             eval_data.batch_size, strategy, "eval_dataset_options.batch_size"
         )
-        _require_same_classes(info, train_data.dataset_info, eval_data.dataset_info)
+        require_same_classes(config)
         if not eval_data.decode_groundtruth_label:
             raise ValueError(
                 "`eval_dataset_options.decode_groundtruth_label` must be true to measure PQ; "
@@ -118,15 +118,6 @@ def prepare_run(
         global_step = orbit.utils.create_global_step()
     metrics_file = MetricsFile(model_dir / run_folder.METRICS)
     return Run(config, model_dir, strategy, info, model, global_step, progress, metrics_file)
-
-
-def _require_same_classes(info: DatasetInfo, train_name: str, eval_name: str) -> None:
-    other = load_dataset_info(eval_name or train_name)
-    if dataclasses.replace(other, name=info.name, colors=info.colors) != info:
-        raise ValueError(
-            f"`eval_dataset_options.dataset_info` {eval_name} must have the classes of "
-            f"`train_dataset_options.dataset_info` {train_name}."
-        )
 
 
 def make_train_loop(run: Run, optimizer: Optimizer, interrupts: Interrupts) -> TrainLoop:
@@ -167,10 +158,7 @@ def make_eval_loop(run: Run, summaries: EvalSummaries, *, keeps_best: bool) -> E
       keeps_best: whether the weights with the best PQ are kept; those before the first step and a
         PQ of a part of the images are never compared.
     """
-    options = data_pb2.DatasetOptions()
-    options.CopyFrom(run.config.eval_dataset_options)
-    if not options.dataset_info:
-        options.dataset_info = run.config.train_dataset_options.dataset_info
+    options = run.config.eval_dataset_options
     may_be_best = keeps_best and run.config.evaluator_options.eval_steps < 0
     note = crowd_note(list(options.file_pattern))
     best = checkpointing.BestCheckpoint(run.model_dir, model=run.model, global_step=run.global_step)

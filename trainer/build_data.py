@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import re
 from typing import Any, Dict, List
 
 Reports = List[Dict[str, Any]]
@@ -148,6 +149,10 @@ def _explicit_source(arguments: argparse.Namespace) -> Any:
     split = arguments.split
     if split == "all":
         split = panoptic_json.stem.replace("panoptic_", "", 1)
+    if not _SPLIT_NAME.fullmatch(split):
+        raise ValueError(
+            f"`--split` becomes part of file names: letters, digits, `_`, `-`; received {split!r}."
+        )
     panoptic_dir = arguments.panoptic_dir or panoptic_json.with_suffix("")
     return coco.CocoSource(
         split, pathlib.Path(images_dir), panoptic_json, pathlib.Path(panoptic_dir)
@@ -161,6 +166,7 @@ def _positive(text: str) -> int:
     return value
 
 
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DATASETS: Dict[str, tuple] = {
     "shapes": ("draw the embedded data set", _add_shapes, _build_shapes),
     "coco_panoptic": ("COCO panoptic, as downloaded", _add_coco_panoptic, _build_coco_panoptic),

@@ -6,7 +6,7 @@ from typing import Dict, List
 
 import tensorflow as tf
 
-from kmax_tf.build.data import build_dataset
+from kmax_tf.build.data import build_dataset, require_same_classes
 from kmax_tf.build.model import build_model
 from kmax_tf.data.records import count_records
 from protos import experiment_pb2, training_pb2
@@ -34,6 +34,7 @@ def run_check(config: experiment_pb2.ExperimentOptions, mode: str) -> int:
     Raises:
       ValueError: a record is at fault.
     """
+    require_same_classes(config)
     lines: List[str] = [f"experiment   {config.experiment_name}"]
     if mode in preflight.TRAINING_MODES:
         lines += _describe_data(config, "train_dataset_options")

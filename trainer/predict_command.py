@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple
 
 from kmax_tf.build.config import load_config
 from trainer.arguments import add_model_arguments
-from trainer.user_errors import USER_ERROR
+from trainer.user_errors import INTERRUPTED, USER_ERROR
 
 if TYPE_CHECKING:
     from kmax_tf.predictor import PanopticResult, Predictor
+    from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 
 PREDICTIONS_JSON = "panoptic.json"
 
@@ -40,11 +41,27 @@ def run(arguments: argparse.Namespace) -> int:
     from kmax_tf.data.image_files import find_images
     from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 
+    folder = pathlib.Path(arguments.output_dir)
+    if folder.resolve() in [pathlib.Path(path).resolve() for path in arguments.images]:
+        raise ValueError(
+            f"`--output_dir` {folder} must be another folder than that of the images: the pictures "
+            "would be images of the next run."
+        )
     named = _unique_names(find_images(arguments.images))
     predictor = _make_predictor(arguments)
-    folder = pathlib.Path(arguments.output_dir)
-    unreadable = 0
     with CocoPanopticWriter(folder, predictor.info, json_path=folder / PREDICTIONS_JSON) as writer:
+        return _predict_all(named, predictor, writer, folder)
+
+
+def _predict_all(
+    named: Sequence[Tuple[str, pathlib.Path]],
+    predictor: Predictor,
+    writer: CocoPanopticWriter,
+    folder: pathlib.Path,
+) -> int:
+    """Predicts and writes image by image; an interrupt keeps what is finished."""
+    unreadable = done = 0
+    try:
         start, first = 0.0, 1
         for number, (name, path) in enumerate(named, start=1):
             try:
@@ -54,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"kmax: {error}", file=sys.stderr, flush=True)
                 continue
             result.write(writer, name=name, image_file=path.name)
+            done += 1
             progress = f"[{number}/{len(named)}] {path}"
             if not start:  # The first image also loads and traces: it says nothing about the rest.
                 start, first = time.monotonic(), number
@@ -61,7 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
                 seconds = (time.monotonic() - start) / (number - first) * (len(named) - number)
                 progress += f", {seconds:.0f} s left"
             print(f"{progress}\n{_describe(result)}\n", flush=True)
-    print(f"{len(named) - unreadable} of {len(named)} images predicted; results are in {folder}.")
+    except KeyboardInterrupt:
+        print(f"Interrupted after {done} of {len(named)} images; their results are in {folder}.")
+        return INTERRUPTED
+    print(f"{done} of {len(named)} images predicted; results are in {folder}.")
     return USER_ERROR if unreadable else 0
 
 

@@ -16,7 +16,13 @@ FAULT = 1
 INTERRUPTED = 130
 
 _OWN_PACKAGES = ("kmax_tf", "evaluation", "trainer", "protos")
-_FILE_ERRORS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+_FILE_ERRORS = (
+    FileExistsError,
+    FileNotFoundError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
 
 
 def run_reporting_errors(command: Callable[[], int]) -> int:

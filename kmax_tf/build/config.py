@@ -47,7 +47,9 @@ def load_config(
         nearest known name), an override does not fit, or fields contradict each other.
     """
     placeholders, field_overrides = _split_overrides(overrides)
-    config = parse_config(_read(path), str(path), placeholders)
+    text = _read(path)
+    _require_used(placeholders, text, str(path))
+    config = parse_config(text, str(path), placeholders)
     for field_path, value in field_overrides:
         apply_override(config, field_path, value)
     validate(config)
@@ -113,6 +115,14 @@ def _split_overrides(
         else:
             fields.append((name, value))
     return placeholders, fields
+
+
+def _require_used(placeholders: Dict[str, str], text: str, source: str) -> None:
+    known = sorted(set(_PLACEHOLDER.findall(text)))
+    for name in placeholders:
+        if name not in known:
+            names = ", ".join(f"${{{known_name}}}" for known_name in known) or "none"
+            raise ValueError(f"`--set {name}=...` fills nothing: {source} has {names}.")
 
 
 def _read(path: Union[str, os.PathLike]) -> str:

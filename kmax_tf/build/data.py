@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Optional, Sequence, Tuple
 
 import tensorflow as tf
@@ -17,7 +18,7 @@ from kmax_tf.data import (
 )
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.structures import DatasetInfo
-from protos import data_pb2
+from protos import data_pb2, experiment_pb2
 
 _POLICIES = {
     data_pb2.AugmentationOptions.NO_POLICY: None,
@@ -133,6 +134,20 @@ def explain_failure(
             )
     except tf.errors.DataLossError:  # a damaged file: only reading it alone tells where
         record_check.check_records(options.file_pattern, info, decode_label=labelled)
+
+
+def require_same_classes(config: experiment_pb2.ExperimentOptions) -> None:
+    """Raises ValueError where training and evaluation name data sets with different classes."""
+    train_name = config.train_dataset_options.dataset_info
+    eval_name = config.eval_dataset_options.dataset_info
+    if eval_name in ("", train_name):
+        return
+    info, other = load_dataset_info(train_name), load_dataset_info(eval_name)
+    if dataclasses.replace(other, name=info.name, colors=info.colors) != info:
+        raise ValueError(
+            f"`eval_dataset_options.dataset_info` {eval_name} must have the classes of "
+            f"`train_dataset_options.dataset_info` {train_name}."
+        )
 
 
 def training_options(

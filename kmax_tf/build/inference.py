@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple, Optional, Tuple, Union
 import tensorflow as tf
 
 from kmax_tf.build.config import inference_dataset_options
-from kmax_tf.build.data import crop_size, resize_options
+from kmax_tf.build.data import crop_size, require_same_classes, resize_options
 from kmax_tf.build.model import build_model
 from kmax_tf.build.post_processing import build_post_processor
 from kmax_tf.checkpoints.loading import find_checkpoint, load_checkpoint
@@ -54,6 +54,7 @@ def build_inference(
     Raises:
       ValueError: there is no such checkpoint, or it is of another model.
     """
+    require_same_classes(config)
     if checkpoint is not None:
         find_checkpoint(checkpoint)  # Before the slow part.
     built = build_model(config) if model is None else model

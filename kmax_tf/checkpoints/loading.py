@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
+import numpy as np
 import tensorflow as tf
 
 from kmax_tf.checkpoints import mapping
@@ -80,14 +81,28 @@ def load_checkpoint(
     variables = mapping.variables_by_path(model)
     comparison = mapping.compare(variables, shapes)
     _require_fit(comparison, os.fspath(path), allow_missing)
-    for variable_path, name in comparison.fitting.items():
-        variables[variable_path].assign(reader.get_tensor(name))
+    values = _read_values(reader, comparison.fitting, os.fspath(path))
+    for variable_path, value in values.items():
+        variables[variable_path].assign(value)
     return LoadReport(
         loaded=tuple(comparison.fitting),
         missing=comparison.missing,
         unused=comparison.unused,
         mismatched=tuple(comparison.mismatched.values()),
     )
+
+
+def _read_values(
+    reader: tf.train.CheckpointReader, names: Mapping[str, str], path: str
+) -> Dict[str, np.ndarray]:
+    """Arrays by the path of their variable; all are read before anything is assigned."""
+    try:
+        return {variable_path: reader.get_tensor(name) for variable_path, name in names.items()}
+    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"The checkpoint {path} cannot be read, its data file may be incomplete: {reason}"
+        ) from None
 
 
 def model_shapes(file_shapes: Dict[str, List[int]]) -> Dict[str, List[int]]:

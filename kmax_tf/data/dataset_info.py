@@ -42,7 +42,7 @@ def load_dataset_info(name_or_path: str) -> DatasetInfo:
             f"received {name_or_path!r}, and there is no file {path.absolute()}."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"`dataset_info` {path} is not valid JSON: {error}.") from error
     return parse_dataset_info(content, source=str(path))
@@ -126,7 +126,10 @@ def default_palette(count: int) -> List[Color]:
 
 
 def _color(value: Any) -> Color:
-    red, green, blue = (int(channel) for channel in value)
+    try:
+        red, green, blue = (int(channel) for channel in value)
+    except (TypeError, ValueError):
+        raise ValueError(f"`color` must be three numbers in 0..255; received {value!r}.") from None
     return red, green, blue
 
 

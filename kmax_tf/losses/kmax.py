@@ -228,7 +228,8 @@ class KMaxCriterion:
     ) -> tf.Tensor:
         if logits is None:
             raise ValueError(
-                "`output.semantic_logits` must be a tensor for the semantic loss; received None."
+                "`output.semantic_logits` must be a tensor for the semantic loss; received None: "
+                "call the model with `training=True` or `with_semantic=True`."
             )
         options = self._semantic
         size = logits.shape[1:3]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from typing import List, Sequence, Tuple, Union
+from typing import List, Sequence, Tuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from kmax_tf.results.fonts import font_for
 from kmax_tf.results.label_placement import Box, LabelPlacer
 
 _FONT_SIZES = (22, 20, 18, 16, 14, 12)
@@ -16,12 +16,6 @@ _PAD_X, _PAD_Y = 6, 3
 _SMOOTHING = 4
 # Regions with fewer pixels get no name.
 _SMALLEST_REGION = 200
-
-
-@functools.cache
-def load_font(size: int) -> Union[ImageFont.FreeTypeFont, ImageFont.ImageFont]:
-    """The font that comes with Pillow, in pixels."""
-    return ImageFont.load_default(size=size)
 
 
 def write_captions(
@@ -66,7 +60,7 @@ def _font_sizes(area: int, scale: float) -> Sequence[int]:
 
 
 def _chip_size(caption: str, font_size: int) -> Tuple[int, int]:
-    width = load_font(font_size).getlength(caption)
+    width = font_for(caption, font_size).getlength(caption)
     return round(width) + 2 * _PAD_X, round(1.15 * font_size) + 2 * _PAD_Y
 
 
@@ -86,6 +80,6 @@ def _draw_chip(
         (box.left + box.width / 2, box.top + box.height / 2),
         caption,
         fill=(255, 255, 255),
-        font=load_font(font_size),
+        font=font_for(caption, font_size),
         anchor="mm",
     )

@@ -158,7 +158,7 @@ def read_coco_panoptic(path: PathLike) -> Dict[str, Any]:
       ValueError: no such file, no JSON, or no `annotations`.
     """
     try:
-        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(
             f"COCO panoptic JSON {os.fspath(path)} cannot be read: {error}."

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from kmax_tf import labels
-from kmax_tf.results.captions import load_font, write_captions
+from kmax_tf.results.captions import write_captions
+from kmax_tf.results.fonts import font_for
 from kmax_tf.results.regions import enlarge_regions, paint_regions, region_map
 from kmax_tf.results.segments import Segment, find_segments
 from kmax_tf.structures import DatasetInfo
@@ -18,6 +19,7 @@ from kmax_tf.structures import DatasetInfo
 # Pictures up to this many pixels are drawn at twice their size and reduced, for smooth outlines.
 _SUPERSAMPLE_PIXELS = 1_500_000
 _INK = (24, 26, 31)
+MAX_ENLARGED_SIDE = 2000
 _PAPER = (255, 255, 255)
 
 
@@ -160,7 +162,7 @@ def draw_comparison(
 
 def add_title(picture: np.ndarray, title: str) -> np.ndarray:
     """Puts a line of text above a picture uint8 [H, W, 3]; the result is uint8 [H + h, W, 3]."""
-    font = load_font(20)
+    font = font_for(title, 20)
     height = 38
     strip = Image.new("RGB", (picture.shape[1], height), _PAPER)
     ImageDraw.Draw(strip).text((2, height // 2), title, fill=_INK, font=font, anchor="lm")
@@ -207,6 +209,8 @@ def draw_grid(
 def _picture_size(size: Sequence[int], min_side: int) -> Tuple[int, int]:
     """Height and width of the picture: the smallest whole multiple of the image that suffices."""
     factor = max(1, -(-min_side // max(1, min(size))))
+    # A thin image must not become a huge picture.
+    factor = max(1, min(factor, MAX_ENLARGED_SIDE // max(size)))
     return size[0] * factor, size[1] * factor
 
 

@@ -126,3 +126,8 @@ def test_written_config_reads_back_equal(repository_root, tmp_path):
 def test_override_without_equals_is_refused(repository_root):
     with pytest.raises(ValueError, match=r"path\.to\.field=value"):
         load_config(repository_root / MINIMAL, overrides=["trainer_options.seed"])
+
+
+def test_placeholder_that_the_file_does_not_have_is_refused(repository_root):
+    with pytest.raises(ValueError, match=r"KMAX_DTA=.*fills nothing.*\$\{KMAX_DATA\}"):
+        load_config(repository_root / MINIMAL, overrides=["KMAX_DTA=x"])

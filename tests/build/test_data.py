@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from kmax_tf.build import data
 from kmax_tf.data import copy_paste, photometric
 from kmax_tf.data.dataset_info import load_dataset_info
-from protos import data_pb2
+from protos import data_pb2, experiment_pb2
 from tests.data import toy_records
 
 
@@ -133,3 +133,12 @@ def test_explains_a_failure(tmp_path, pattern, training):
 
 def test_explains_nothing_where_records_are_good(pattern):
     data.explain_failure(options(pattern=pattern), training=True, batches=2)
+
+
+def test_training_and_evaluation_must_have_the_same_classes():
+    config = experiment_pb2.ExperimentOptions()
+    config.train_dataset_options.dataset_info = "shapes"
+    data.require_same_classes(config)
+    config.eval_dataset_options.dataset_info = "coco_panoptic"
+    with pytest.raises(ValueError, match=r"coco_panoptic must have the classes of .*shapes"):
+        data.require_same_classes(config)

@@ -82,3 +82,15 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "bad.index").write_bytes(b"no table")
     with pytest.raises(ValueError, match="bad cannot be read"):
         load_checkpoint(_Toy(3), tmp_path / "bad")
+
+
+def test_a_cut_off_data_file_changes_nothing(tmp_path):
+    prefix = _save(_Toy(3), tmp_path)
+    data = next(tmp_path.glob("*.data-*"))
+    data.write_bytes(data.read_bytes()[:20])
+    model = _Toy(3)
+    before = [variable.numpy() for variable in model.variables]
+    with pytest.raises(ValueError, match=r"ckpt-7.*cannot be read"):
+        load_checkpoint(model, prefix)
+    for expected, variable in zip(before, model.variables):
+        np.testing.assert_array_equal(variable.numpy(), expected)

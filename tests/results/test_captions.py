@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmax_tf.results.captions import load_font, write_captions
+from kmax_tf.results.captions import write_captions
 
 COLORS = np.array([[250, 40, 40], [40, 40, 250]], np.uint8)
 
@@ -27,7 +27,3 @@ def test_tiny_regions_stay_without_name() -> None:
     regions = np.zeros([100, 100], np.int32)
     regions[:5, :5] = 1
     np.testing.assert_array_equal(write_captions(picture, regions, ["dot"], COLORS[:1]), picture)
-
-
-def test_font_is_scalable() -> None:
-    assert load_font(30).getlength("kmax") > 1.8 * load_font(15).getlength("kmax")

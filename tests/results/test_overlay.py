@@ -91,3 +91,9 @@ def test_errors() -> None:
         overlay.draw_overlay(image[1:], panoptic, INFO)
     with pytest.raises(ValueError, match="at least one picture"):
         overlay.draw_grid([])
+
+
+def test_a_thin_image_does_not_become_a_huge_picture() -> None:
+    image = np.zeros([20, 700, 3], np.uint8)
+    picture = overlay.draw_overlay(image, np.zeros([20, 700], np.int32), INFO)
+    assert max(picture.shape) <= 2000

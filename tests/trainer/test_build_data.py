@@ -92,3 +92,14 @@ def test_an_instances_json_is_one_sentence(tmp_path, capsys):
     arguments = [f"--input_dir={tmp_path}", f"--output_dir={tmp_path}/out"]
     assert cli.main(["build-data", "coco_format", *arguments]) == 2
     assert "looks like an instances JSON" in capsys.readouterr().err
+
+
+def test_a_split_must_not_leave_the_folder(tmp_path):
+    toy_coco.write(tmp_path, "train")
+    arguments = [
+        f"--panoptic_json={tmp_path / 'panoptic_train.json'}",
+        f"--images_dir={tmp_path / 'images'}",
+        f"--output_dir={tmp_path / 'out'}",
+    ]
+    with pytest.raises(ValueError, match=r"--split.*'\.\./x'"):
+        run("coco_format", *arguments, "--split=../x")

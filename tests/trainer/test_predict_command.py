@@ -11,7 +11,7 @@ from PIL import Image
 from kmax_tf.build.inference import Inference
 from kmax_tf.export.export import export_saved_model
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
-from trainer import cli
+from trainer import cli, predict_command
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +95,29 @@ def test_errors_are_one_sentence(flags, sentence, tmp_path, capsys, monkeypatch)
     assert len(errors) == 1
     assert sentence in errors[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_the_images_is_refused_for_the_results(saved_model, images, capsys):
+    code = cli.main(
+        ["predict", f"--saved_model={saved_model}", str(images), f"--output_dir={images}"]
+    )
+    assert code == 2
+    assert "`--output_dir`" in capsys.readouterr().err
+    assert len(list(images.iterdir())) == 2
+
+
+def test_an_interrupt_keeps_what_is_finished(saved_model, images, tmp_path, capsys, monkeypatch):
+    describe = predict_command._describe
+
+    def interrupted(result):
+        monkeypatch.setattr(predict_command, "_describe", describe)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict_command, "_describe", interrupted)
+    output = tmp_path / "out"
+    code = cli.main(
+        ["predict", f"--saved_model={saved_model}", str(images), f"--output_dir={output}"]
+    )
+    assert code == 130
+    assert "Interrupted after 1 of 2 images" in capsys.readouterr().out
+    assert len(json.loads((output / "panoptic.json").read_text())["annotations"]) == 1

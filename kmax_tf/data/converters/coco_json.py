@@ -32,7 +32,7 @@ def read_coco_json(path: pathlib.Path) -> Dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"Annotation file {path.absolute()} does not exist.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"Annotation file {path} is not valid JSON: {error}.") from error
     missing = [key for key in _KEYS if not isinstance(content, dict) or key not in content]
