@@ -13,9 +13,8 @@ from evaluation.crowd import crowd_note
 from evaluation.evaluator import Evaluator
 from kmax_tf.build.config import require_filled
 from kmax_tf.build.data import build_dataset
-from kmax_tf.build.inference import Inference
+from kmax_tf.build.inference import Inference, build_inference
 from kmax_tf.data.records import read_file_names
-from kmax_tf.export.checked_inference import build_checked_inference
 from kmax_tf.finite import require_finite
 from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 from kmax_tf.results.restore import restore_map
@@ -85,7 +84,7 @@ def evaluate_checkpoint(
     options = config.eval_dataset_options
     _check(options, save_predictions)
     dataset = build_dataset(options, training=False)  # First: finding no data is quick.
-    inference = build_checked_inference(config, checkpoint=checkpoint)
+    inference = build_inference(config, checkpoint=checkpoint)
     predict = _traced(inference)
     evaluator = None
     if options.decode_groundtruth_label:

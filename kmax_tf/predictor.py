@@ -178,10 +178,10 @@ def _build(
     model: Optional[tf.keras.Model],
 ) -> Tuple[DatasetInfo, Run]:
     # Building a model needs far more of the library than running a SavedModel.
-    from kmax_tf.export.checked_inference import build_checked_inference
+    from kmax_tf.build.inference import build_inference
     from kmax_tf.export.serving import Serving
 
-    inference = build_checked_inference(config, checkpoint=checkpoint, model=model)
+    inference = build_inference(config, checkpoint=checkpoint, model=model)
     serving = Serving(inference.network, prepare=inference.prepare, input_size=inference.input_size)
     return inference.info, serving.from_tensor
 

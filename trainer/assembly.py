@@ -15,10 +15,10 @@ from kmax_tf.build.config import require_filled
 from kmax_tf.build.data import build_dataset, require_same_classes
 from kmax_tf.build.losses import build_loss
 from kmax_tf.build.model import build_model
+from kmax_tf.build.post_processing import build_post_processor
 from kmax_tf.checkpoints.loading import load_checkpoint
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.data.records import count_records
-from kmax_tf.export.checked_inference import build_checked_post_processor
 from kmax_tf.structures import DatasetInfo
 from protos import experiment_pb2
 from trainer import checkpointing, distribution, pictures, preflight, run_folder
@@ -178,7 +178,7 @@ def make_eval_loop(run: Run, summaries: EvalSummaries, *, keeps_best: bool) -> E
 
     return EvalLoop(
         run.model,
-        post_processor=build_checked_post_processor(run.config),
+        post_processor=build_post_processor(run.config),
         dataset=build_dataset(options, training=False, seed=0, start_step=0),
         batch_size=options.batch_size,
         strategy=run.strategy,

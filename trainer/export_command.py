@@ -28,12 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     start = time.monotonic()
     config = load_config(arguments.config_file, arguments.set)
 
-    from kmax_tf.export.checked_inference import build_checked_inference
+    from kmax_tf.build.inference import build_inference
     from kmax_tf.export.export import export_saved_model, version_folder
     from kmax_tf.export.verify import format_comparisons, verification_images
 
     version_folder(arguments.export_dir, arguments.version)  # Before the slow part.
-    inference = build_checked_inference(config, checkpoint=arguments.checkpoint)
+    inference = build_inference(config, checkpoint=arguments.checkpoint)
     report = export_saved_model(
         inference,
         export_dir=arguments.export_dir,

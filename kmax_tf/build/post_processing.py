@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kmax_tf.build.config import inference_dataset_options
 from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.finite import mark_non_finite
 from kmax_tf.post_processing.mask_wise import MaskWisePostProcessor
 from kmax_tf.post_processing.merge import require_room_for_slots
 from kmax_tf.post_processing.pixel_wise import PixelWisePostProcessor
@@ -66,7 +67,8 @@ def build_post_processor(config: experiment_pb2.ExperimentOptions) -> ProcessFun
     Returns:
       (output: ModelOutput, image_size: optional (H, W)) -> `PanopticPrediction`. Maps have
       `image_size`, the crop size of the evaluation where it is not given. It runs in the graph, has
-      no custom op and takes any batch size.
+      no custom op and takes any batch size. `segment_score` is NaN for an image whose logits are
+      not finite (`kmax_tf.finite`).
 
     Raises:
       ValueError: no method is chosen, the label divisor is not above the number of slots, or no
@@ -129,4 +131,4 @@ def post_processor_from_options(
             )
         return process(output.final.class_logits, output.final.mask_logits, *size)
 
-    return post_process
+    return mark_non_finite(post_process)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kmax_tf
 from kmax_tf.build.config import load_config
 from kmax_tf.build.data import build_dataset
 from kmax_tf.build.inference import build_inference, build_prepare
 from kmax_tf.build.model import build_model
+from kmax_tf.finite import NonFinitePredictionError
 from protos import data_pb2
 from tests import tiny
 
@@ -55,3 +57,14 @@ def test_a_missing_checkpoint_is_one_sentence():
     config = load_config(tiny.CONFIG)
     with pytest.raises(ValueError, match="There is no checkpoint none"):
         build_inference(config, checkpoint="none")
+
+
+def test_weights_that_are_not_finite_are_refused():
+    config = load_config(tiny.CONFIG)
+    model = build_model(config)
+    for variable in model.trainable_variables:
+        variable.assign(tf.fill(variable.shape, np.nan))
+    images = tf.random.stateless_uniform([1, 65, 65, 3], [1, 2], maxval=255.0)
+    assert np.isnan(build_inference(config, model=model).network(images).segment_score).all()
+    with pytest.raises(NonFinitePredictionError, match=r"logits are not finite.*image: image"):
+        kmax_tf.Predictor(config, model=model)(np.zeros((20, 40, 3), np.uint8))

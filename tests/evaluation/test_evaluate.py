@@ -65,7 +65,7 @@ def setup(tmp_path, monkeypatch):
         assert checkpoint == "some/ckpt-1"
         return Inference(oracle, lambda image: (image, image), (65, 65), INFO)
 
-    monkeypatch.setattr(evaluate, "build_checked_inference", build)
+    monkeypatch.setattr(evaluate, "build_inference", build)
     return config, records
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kmax_tf.export.serving import Serving
 from kmax_tf.export.verify import (
@@ -12,6 +13,7 @@ from kmax_tf.export.verify import (
     verification_images,
     verify_saved_model,
 )
+from kmax_tf.finite import NonFinitePredictionError
 from tests.export.toy import SIZE, ToyNetwork, prepare, toy_image
 
 IMAGES = [toy_image(33, 65), toy_image(17, 40, 1), toy_image(50, 30, 2)]
@@ -63,3 +65,15 @@ def test_verification_images_are_fixed_and_differ_in_size():
         np.testing.assert_array_equal(image, again)
         assert image.dtype == np.uint8
     assert len({image.shape for image in first}) == 3
+
+
+def test_nothing_can_be_verified_against_nan(tmp_path, monkeypatch):
+    monkeypatch.setattr(tf.saved_model, "load", lambda folder: tf.Module())
+    monkeypatch.setattr(tf.Module, "signatures", None, raising=False)
+
+    def network(images):
+        prediction = ToyNetwork()(images)
+        return prediction._replace(segment_score=prediction.segment_score * np.nan)
+
+    with pytest.raises(NonFinitePredictionError, match="a drawn one"):
+        verify_saved_model(tmp_path, network=network, prepare=prepare, images=[toy_image(33, 65)])

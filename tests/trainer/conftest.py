@@ -57,7 +57,7 @@ def run(monkeypatch, repository_root, data_folder, tmp_path) -> Callable[..., in
     monkeypatch.setattr(assembly, "build_model", lambda config: toy.ToyModel())
     monkeypatch.setattr(assembly, "build_loss", lambda config: toy.ToyLoss())
     process = toy.toy_post_processor(CROP, 7 * 256)
-    monkeypatch.setattr(assembly, "build_checked_post_processor", lambda config: process)
+    monkeypatch.setattr(assembly, "build_post_processor", lambda config: process)
     config = repository_root / "configs" / "test" / "tiny.textproto"
 
     def start(*arguments, steps=4, folder="run"):

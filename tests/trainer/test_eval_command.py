@@ -78,7 +78,7 @@ def test_a_bad_record_is_named(tmp_path, capsys, monkeypatch):
         writer.write(example.SerializeToString())
 
     inference = Inference(lambda images: None, None, (65, 65), load_dataset_info("shapes"))
-    monkeypatch.setattr(evaluate, "build_checked_inference", lambda *_, **__: inference)
+    monkeypatch.setattr(evaluate, "build_inference", lambda *_, **__: inference)
     flags = [f"--config_file={tiny.CONFIG}", "--set", f"KMAX_DATA={tmp_path}"]
     assert cli.main(["eval", *flags, "--checkpoint=run"]) == 2
     errors = [e for e in capsys.readouterr().err.splitlines() if e.startswith("kmax: ")]

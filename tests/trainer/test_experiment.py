@@ -131,7 +131,7 @@ def test_an_evaluation_of_nan_names_images(run, tmp_path, capfd):
         return prediction._replace(segment_score=prediction.segment_score + np.nan)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assembly, "build_checked_post_processor", lambda config: faulty)
+        patch.setattr(assembly, "build_post_processor", lambda config: faulty)
         assert run(steps=2) == 1
     message = capfd.readouterr().err.splitlines()[-1]
     assert message.startswith("kmax: The model's logits are not finite")
