@@ -52,6 +52,7 @@ demo: install
 	rm -rf $(RUN)/saved_model $(RUN)/predictions
 	$(BIN)/kmax export --config_file=$(DEMO) --checkpoint=$(RUN) --export_dir=$(RUN)/saved_model
 	$(BIN)/kmax predict --saved_model=$(RUN)/saved_model $(DATA)/images/val_00000*.jpg --output_dir=$(RUN)/predictions
+	$(BIN)/kmax eval --config_file=$(DEMO) --checkpoint=$(RUN) --set KMAX_DATA=data
 	@echo
 	@echo "PQ and mIoU on images that were never trained on: the table above, and $(RUN)/metrics.jsonl"
 	@echo "Ground truth beside prediction:                   $(RUN)/pictures/"
