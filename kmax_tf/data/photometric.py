@@ -151,9 +151,9 @@ def _equalize_channel(channel: tf.Tensor) -> tf.Tensor:
     histogram = tf.math.bincount(tf.reshape(values, [-1]), minlength=256, maxlength=256)
     last = histogram[tf.reduce_max(values)]
     step = (tf.reduce_sum(histogram) - last) // 255
+    # Exclusive sums are the reference's table shifted by one; the first entry, which it sets to 0,
+    # is (step // 2) // step = 0.
     table = (tf.cumsum(histogram, exclusive=True) + step // 2) // tf.maximum(step, 1)
-    # The reference shifts the rounded table instead of the counts: its first entry is 0.
-    table = tf.concat([[0], table[1:]], 0)
     table = tf.cast(tf.clip_by_value(table, 0, 255), tf.uint8)
     return tf.cond(step > 0, lambda: tf.gather(table, values), lambda: channel)
 
