@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12protos/model.proto\x12\x07kmax_tf\"\xfb\x02\n\x0cModelOptions\x12\x1a\n\x12initial_checkpoint\x18\x01 \x01(\t\x12(\n\x06resnet\x18\n \x01(\x0b\x32\x16.kmax_tf.ResNetOptionsH\x00\x12>\n\x12kmax_pixel_decoder\x18\x14 \x01(\x0b\x32 .kmax_tf.KMaxPixelDecoderOptionsH\x01\x12J\n\x18kmax_transformer_decoder\x18\x1e \x01(\x0b\x32&.kmax_tf.KMaxTransformerDecoderOptionsH\x02\x12+\n\tmask_head\x18( \x01(\x0b\x32\x18.kmax_tf.MaskHeadOptions\x12\x33\n\rsemantic_head\x18) \x01(\x0b\x32\x1c.kmax_tf.SemanticHeadOptionsB\x0f\n\rpixel_encoderB\x0f\n\rpixel_decoderB\x15\n\x13transformer_decoder\"\xbc\x01\n\rResNetOptions\x12:\n\x07variant\x18\x01 \x01(\x0e\x32\x1e.kmax_tf.ResNetOptions.Variant:\tRESNET_50\x12\x0e\n\x06\x64\x65pths\x18\x02 \x03(\x05\x12\x0e\n\x06widths\x18\x03 \x03(\x05\x12\x15\n\nstem_width\x18\x04 \x01(\x05:\x01\x30\x12\x1e\n\x13\x64rop_path_keep_prob\x18\x05 \x01(\x02:\x01\x31\"\x18\n\x07Variant\x12\r\n\tRESNET_50\x10\x00\"\xa7\x01\n\x11PixelDecoderStage\x12\x44\n\nblock_type\x18\x01 \x01(\x0e\x32$.kmax_tf.PixelDecoderStage.BlockType:\nBOTTLENECK\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x15\n\nnum_blocks\x18\x03 \x01(\x05:\x01\x31\"&\n\tBlockType\x12\x0e\n\nBOTTLENECK\x10\x00\x12\t\n\x05\x41XIAL\x10\x01\"E\n\x17KMaxPixelDecoderOptions\x12*\n\x06stages\x18\x01 \x03(\x0b\x32\x1a.kmax_tf.PixelDecoderStage\"\xd4\x01\n\x1dKMaxTransformerDecoderOptions\x12\x1b\n\x0enum_mask_slots\x18\x01 \x01(\x05:\x03\x31\x32\x38\x12\x12\n\nnum_layers\x18\x02 \x03(\x05\x12\x12\n\x05width\x18\x03 \x01(\x05:\x03\x32\x35\x36\x12\x14\n\tnum_heads\x18\x04 \x01(\x05:\x01\x38\x12\x16\n\tkey_width\x18\x05 \x01(\x05:\x03\x31\x32\x38\x12 \n\x12\x66\x65\x65\x64_forward_width\x18\x06 \x01(\x05:\x04\x32\x30\x34\x38\x12\x1e\n\x13\x64rop_path_keep_prob\x18\x07 \x01(\x02:\x01\x31\"j\n\x0fMaskHeadOptions\x12\x1a\n\rhead_channels\x18\x01 \x01(\x05:\x03\x32\x35\x36\x12\x1c\n\x0foutput_channels\x18\x02 \x01(\x05:\x03\x31\x32\x38\x12\x1d\n\x10mask_logit_gamma\x18\x03 \x01(\x02:\x03\x30.1\"B\n\x11\x41uxiliaryLowLevel\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x01 \x01(\t\x12\x18\n\x10\x63hannels_project\x18\x02 \x01(\x05\"\xa2\x01\n\x16SemanticDecoderOptions\x12\x1a\n\raspp_channels\x18\x01 \x01(\x05:\x03\x32\x35\x36\x12\x1d\n\x10\x64\x65\x63oder_channels\x18\x02 \x01(\x05:\x03\x32\x35\x36\x12\x14\n\x0c\x61trous_rates\x18\x03 \x03(\x05\x12\x37\n\x13\x61uxiliary_low_level\x18\x04 \x03(\x0b\x32\x1a.kmax_tf.AuxiliaryLowLevel\"c\n\x13SemanticHeadOptions\x12\x1a\n\rhead_channels\x18\x01 \x01(\x05:\x03\x32\x35\x36\x12\x30\n\x07\x64\x65\x63oder\x18\x02 \x01(\x0b\x32\x1f.kmax_tf.SemanticDecoderOptions')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12protos/model.proto\x12\x07kmax_tf\"\xe2\x04\n\x0cModelOptions\x12\x1a\n\x12initial_checkpoint\x18\x01 \x01(\t\x12\x1a\n\x12pretrained_weights\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x03(\t\x12(\n\x06resnet\x18\n \x01(\x0b\x32\x16.kmax_tf.ResNetOptionsH\x00\x12\x33\n\x0c\x61xial_resnet\x18\x0b \x01(\x0b\x32\x1b.kmax_tf.AxialResNetOptionsH\x00\x12,\n\x08\x63onvnext\x18\x0c \x01(\x0b\x32\x18.kmax_tf.ConvNeXtOptionsH\x00\x12>\n\x12kmax_pixel_decoder\x18\x14 \x01(\x0b\x32 .kmax_tf.KMaxPixelDecoderOptionsH\x01\x12J\n\x18kmax_transformer_decoder\x18\x1e \x01(\x0b\x32&.kmax_tf.KMaxTransformerDecoderOptionsH\x02\x12\x44\n\x15\x64ual_path_transformer\x18\x32 \x01(\x0b\x32#.kmax_tf.DualPathTransformerOptionsH\x03\x12+\n\tmask_head\x18( \x01(\x0b\x32\x18.kmax_tf.MaskHeadOptions\x12\x33\n\rsemantic_head\x18) \x01(\x0b\x32\x1c.kmax_tf.SemanticHeadOptionsB\x0f\n\rpixel_encoderB\x0f\n\rpixel_decoderB\x15\n\x13transformer_decoderB\t\n\x07network\"\xbc\x01\n\rResNetOptions\x12:\n\x07variant\x18\x01 \x01(\x0e\x32\x1e.kmax_tf.ResNetOptions.Variant:\tRESNET_50\x12\x0e\n\x06\x64\x65pths\x18\x02 \x03(\x05\x12\x0e\n\x06widths\x18\x03 \x03(\x05\x12\x15\n\nstem_width\x18\x04 \x01(\x05:\x01\x30\x12\x1e\n\x13\x64rop_path_keep_prob\x18\x05 \x01(\x02:\x01\x31\"\x18\n\x07Variant\x12\r\n\tRESNET_50\x10\x00\"\xd2\x01\n\x12\x41xialResNetOptions\x12\x45\n\x07variant\x18\x01 \x01(\x0e\x32#.kmax_tf.AxialResNetOptions.Variant:\x0f\x41XIAL_RESNET_50\x12\x0e\n\x06\x64\x65pths\x18\x02 \x03(\x05\x12\x0e\n\x06widths\x18\x03 \x03(\x05\x12\x15\n\nstem_width\x18\x04 \x01(\x05:\x01\x30\x12\x1e\n\x13\x64rop_path_keep_prob\x18\x05 \x01(\x02:\x01\x31\"\x1e\n\x07Variant\x12\x13\n\x0f\x41XIAL_RESNET_50\x10\x00\"\x81\x02\n\x0f\x43onvNeXtOptions\x12@\n\x07variant\x18\x01 \x01(\x0e\x32 .kmax_tf.ConvNeXtOptions.Variant:\rCONVNEXT_TINY\x12\x0e\n\x06\x64\x65pths\x18\x02 \x03(\x05\x12\x0e\n\x06widths\x18\x03 \x03(\x05\x12\x1e\n\x13\x64rop_path_keep_prob\x18\x04 \x01(\x02:\x01\x31\"l\n\x07Variant\x12\x11\n\rCONVNEXT_TINY\x10\x00\x12\x12\n\x0e\x43ONVNEXT_SMALL\x10\x01\x12\x11\n\rCONVNEXT_BASE\x10\x02\x12\x12\n\x0e\x43ONVNEXT_LARGE\x10\x03\x12\x13\n\x0f\x43ONVNEXT_XLARGE\x10\x04\"\xf4\x01\n\x1a\x44ualPathTransformerOptions\x12K\n\x07variant\x18\x01 \x01(\x0e\x32+.kmax_tf.DualPathTransformerOptions.Variant:\rMAX_DEEPLAB_S\x12\x1b\n\x0enum_mask_slots\x18\x02 \x01(\x05:\x03\x31\x32\x38\x12\x1e\n\x13\x64rop_path_keep_prob\x18\x03 \x01(\x02:\x01\x31\x12\x1b\n\x10width_multiplier\x18\x04 \x01(\x02:\x01\x31\"/\n\x07Variant\x12\x11\n\rMAX_DEEPLAB_S\x10\x00\x12\x11\n\rMAX_DEEPLAB_L\x10\x01\"\xa7\x01\n\x11PixelDecoderStage\x12\x44\n\nblock_type\x18\x01 \x01(\x0e\x32$.kmax_tf.PixelDecoderStage.BlockType:\nBOTTLENECK\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x15\n\nnum_blocks\x18\x03 \x01(\x05:\x01\x31\"&\n\tBlockType\x12\x0e\n\nBOTTLENECK\x10\x00\x12\t\n\x05\x41XIAL\x10\x01\"E\n\x17KMaxPixelDecoderOptions\x12*\n\x06stages\x18\x01 \x03(\x0b\x32\x1a.kmax_tf.PixelDecoderStage\"\xd4\x01\n\x1dKMaxTransformerDecoderOptions\x12\x1b\n\x0enum_mask_slots\x18\x01 \x01(\x05:\x03\x31\x32\x38\x12\x12\n\nnum_layers\x18\x02 \x03(\x05\x12\x12\n\x05width\x18\x03 \x01(\x05:\x03\x32\x35\x36\x12\x14\n\tnum_heads\x18\x04 \x01(\x05:\x01\x38\x12\x16\n\tkey_width\x18\x05 \x01(\x05:\x03\x31\x32\x38\x12 \n\x12\x66\x65\x65\x64_forward_width\x18\x06 \x01(\x05:\x04\x32\x30\x34\x38\x12\x1e\n\x13\x64rop_path_keep_prob\x18\x07 \x01(\x02:\x01\x31\"j\n\x0fMaskHeadOptions\x12\x1a\n\rhead_channels\x18\x01 \x01(\x05:\x03\x32\x35\x36\x12\x1c\n\x0foutput_channels\x18\x02 \x01(\x05:\x03\x31\x32\x38\x12\x1d\n\x10mask_logit_gamma\x18\x03 \x01(\x02:\x03\x30.1\"B\n\x11\x41uxiliaryLowLevel\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x01 \x01(\t\x12\x18\n\x10\x63hannels_project\x18\x02 \x01(\x05\"\x91\x02\n\x16SemanticDecoderOptions\x12\x1a\n\raspp_channels\x18\x01 \x01(\x05:\x03\x32\x35\x36\x12\x1d\n\x10\x64\x65\x63oder_channels\x18\x02 \x01(\x05:\x03\x32\x35\x36\x12\x14\n\x0c\x61trous_rates\x18\x03 \x03(\x05\x12\x37\n\x13\x61uxiliary_low_level\x18\x04 \x03(\x0b\x32\x1a.kmax_tf.AuxiliaryLowLevel\x12\x43\n\x07pooling\x18\x05 \x01(\x0e\x32\'.kmax_tf.SemanticDecoderOptions.Pooling:\tWHOLE_MAP\"(\n\x07Pooling\x12\r\n\tWHOLE_MAP\x10\x00\x12\x0e\n\nTRAIN_CROP\x10\x01\"c\n\x13SemanticHeadOptions\x12\x1a\n\rhead_channels\x18\x01 \x01(\x05:\x03\x32\x35\x36\x12\x30\n\x07\x64\x65\x63oder\x18\x02 \x01(\x0b\x32\x1f.kmax_tf.SemanticDecoderOptions')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,25 +22,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.model_pb2', _globals
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_MODELOPTIONS']._serialized_start=32
-  _globals['_MODELOPTIONS']._serialized_end=411
-  _globals['_RESNETOPTIONS']._serialized_start=414
-  _globals['_RESNETOPTIONS']._serialized_end=602
-  _globals['_RESNETOPTIONS_VARIANT']._serialized_start=578
-  _globals['_RESNETOPTIONS_VARIANT']._serialized_end=602
-  _globals['_PIXELDECODERSTAGE']._serialized_start=605
-  _globals['_PIXELDECODERSTAGE']._serialized_end=772
-  _globals['_PIXELDECODERSTAGE_BLOCKTYPE']._serialized_start=734
-  _globals['_PIXELDECODERSTAGE_BLOCKTYPE']._serialized_end=772
-  _globals['_KMAXPIXELDECODEROPTIONS']._serialized_start=774
-  _globals['_KMAXPIXELDECODEROPTIONS']._serialized_end=843
-  _globals['_KMAXTRANSFORMERDECODEROPTIONS']._serialized_start=846
-  _globals['_KMAXTRANSFORMERDECODEROPTIONS']._serialized_end=1058
-  _globals['_MASKHEADOPTIONS']._serialized_start=1060
-  _globals['_MASKHEADOPTIONS']._serialized_end=1166
-  _globals['_AUXILIARYLOWLEVEL']._serialized_start=1168
-  _globals['_AUXILIARYLOWLEVEL']._serialized_end=1234
-  _globals['_SEMANTICDECODEROPTIONS']._serialized_start=1237
-  _globals['_SEMANTICDECODEROPTIONS']._serialized_end=1399
-  _globals['_SEMANTICHEADOPTIONS']._serialized_start=1401
-  _globals['_SEMANTICHEADOPTIONS']._serialized_end=1500
+  _globals['_MODELOPTIONS']._serialized_end=642
+  _globals['_RESNETOPTIONS']._serialized_start=645
+  _globals['_RESNETOPTIONS']._serialized_end=833
+  _globals['_RESNETOPTIONS_VARIANT']._serialized_start=809
+  _globals['_RESNETOPTIONS_VARIANT']._serialized_end=833
+  _globals['_AXIALRESNETOPTIONS']._serialized_start=836
+  _globals['_AXIALRESNETOPTIONS']._serialized_end=1046
+  _globals['_AXIALRESNETOPTIONS_VARIANT']._serialized_start=1016
+  _globals['_AXIALRESNETOPTIONS_VARIANT']._serialized_end=1046
+  _globals['_CONVNEXTOPTIONS']._serialized_start=1049
+  _globals['_CONVNEXTOPTIONS']._serialized_end=1306
+  _globals['_CONVNEXTOPTIONS_VARIANT']._serialized_start=1198
+  _globals['_CONVNEXTOPTIONS_VARIANT']._serialized_end=1306
+  _globals['_DUALPATHTRANSFORMEROPTIONS']._serialized_start=1309
+  _globals['_DUALPATHTRANSFORMEROPTIONS']._serialized_end=1553
+  _globals['_DUALPATHTRANSFORMEROPTIONS_VARIANT']._serialized_start=1506
+  _globals['_DUALPATHTRANSFORMEROPTIONS_VARIANT']._serialized_end=1553
+  _globals['_PIXELDECODERSTAGE']._serialized_start=1556
+  _globals['_PIXELDECODERSTAGE']._serialized_end=1723
+  _globals['_PIXELDECODERSTAGE_BLOCKTYPE']._serialized_start=1685
+  _globals['_PIXELDECODERSTAGE_BLOCKTYPE']._serialized_end=1723
+  _globals['_KMAXPIXELDECODEROPTIONS']._serialized_start=1725
+  _globals['_KMAXPIXELDECODEROPTIONS']._serialized_end=1794
+  _globals['_KMAXTRANSFORMERDECODEROPTIONS']._serialized_start=1797
+  _globals['_KMAXTRANSFORMERDECODEROPTIONS']._serialized_end=2009
+  _globals['_MASKHEADOPTIONS']._serialized_start=2011
+  _globals['_MASKHEADOPTIONS']._serialized_end=2117
+  _globals['_AUXILIARYLOWLEVEL']._serialized_start=2119
+  _globals['_AUXILIARYLOWLEVEL']._serialized_end=2185
+  _globals['_SEMANTICDECODEROPTIONS']._serialized_start=2188
+  _globals['_SEMANTICDECODEROPTIONS']._serialized_end=2461
+  _globals['_SEMANTICDECODEROPTIONS_POOLING']._serialized_start=2421
+  _globals['_SEMANTICDECODEROPTIONS_POOLING']._serialized_end=2461
+  _globals['_SEMANTICHEADOPTIONS']._serialized_start=2463
+  _globals['_SEMANTICHEADOPTIONS']._serialized_end=2562
 # @@protoc_insertion_point(module_scope)

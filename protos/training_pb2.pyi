@@ -7,7 +7,13 @@ from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Opti
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TrainerOptions(_message.Message):
-    __slots__ = ("num_checkpoints_to_keep", "save_checkpoints_steps", "save_summaries_steps", "steps_per_loop", "loss_options", "solver_options", "seed")
+    __slots__ = ("num_checkpoints_to_keep", "save_checkpoints_steps", "save_summaries_steps", "steps_per_loop", "loss_options", "solver_options", "seed", "precision")
+    class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FLOAT32: _ClassVar[TrainerOptions.Precision]
+        BFLOAT16: _ClassVar[TrainerOptions.Precision]
+    FLOAT32: TrainerOptions.Precision
+    BFLOAT16: TrainerOptions.Precision
     NUM_CHECKPOINTS_TO_KEEP_FIELD_NUMBER: _ClassVar[int]
     SAVE_CHECKPOINTS_STEPS_FIELD_NUMBER: _ClassVar[int]
     SAVE_SUMMARIES_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -15,6 +21,7 @@ class TrainerOptions(_message.Message):
     LOSS_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     SOLVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     num_checkpoints_to_keep: int
     save_checkpoints_steps: int
     save_summaries_steps: int
@@ -22,7 +29,8 @@ class TrainerOptions(_message.Message):
     loss_options: _losses_pb2.LossOptions
     solver_options: SolverOptions
     seed: int
-    def __init__(self, num_checkpoints_to_keep: _Optional[int] = ..., save_checkpoints_steps: _Optional[int] = ..., save_summaries_steps: _Optional[int] = ..., steps_per_loop: _Optional[int] = ..., loss_options: _Optional[_Union[_losses_pb2.LossOptions, _Mapping]] = ..., solver_options: _Optional[_Union[SolverOptions, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
+    precision: TrainerOptions.Precision
+    def __init__(self, num_checkpoints_to_keep: _Optional[int] = ..., save_checkpoints_steps: _Optional[int] = ..., save_summaries_steps: _Optional[int] = ..., steps_per_loop: _Optional[int] = ..., loss_options: _Optional[_Union[_losses_pb2.LossOptions, _Mapping]] = ..., solver_options: _Optional[_Union[SolverOptions, _Mapping]] = ..., seed: _Optional[int] = ..., precision: _Optional[_Union[TrainerOptions.Precision, str]] = ...) -> None: ...
 
 class SolverOptions(_message.Message):
     __slots__ = ("use_sync_batchnorm", "batchnorm_momentum", "batchnorm_epsilon", "learning_policy", "base_learning_rate", "poly_learning_power", "poly_end_learning_rate", "warmup_steps", "optimizer", "adamw_weight_decay", "use_gradient_clipping", "clip_gradient_norm", "training_number_of_steps", "backbone_learning_rate_multiplier")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Dict, List
 
+from google.protobuf.descriptor import OneofDescriptor
+
 from kmax_tf.data.dataset_info import known_datasets
 from protos import model_pb2
 
@@ -16,13 +18,6 @@ def available() -> Dict[str, List[str]]:
       kinds of mask transformers; `data_sets`: names that `dataset_info` accepts.
     """
     oneofs = model_pb2.ModelOptions.DESCRIPTOR.oneofs_by_name
-    encoders = []
-    for field in oneofs["pixel_encoder"].fields:
-        variant = field.message_type.fields_by_name.get("variant")
-        if variant is None or variant.enum_type is None:
-            encoders.append(field.name)
-        else:
-            encoders += [f"{field.name}: {value.name}" for value in variant.enum_type.values]
     models = [
         field.name[: -len("_transformer_decoder")]
         if field.name.endswith("_transformer_decoder")
@@ -30,7 +25,19 @@ def available() -> Dict[str, List[str]]:
         for field in oneofs["transformer_decoder"].fields
     ]
     return {
-        "encoders": sorted(encoders),
-        "models": sorted(models),
+        "encoders": sorted(_with_variants(oneofs["pixel_encoder"])),
+        "models": sorted(models + _with_variants(oneofs["network"])),
         "data_sets": known_datasets(),
     }
+
+
+def _with_variants(oneof: OneofDescriptor) -> List[str]:
+    """Choices of a oneof: `field: VARIANT` where it comes in sizes, otherwise `field`."""
+    choices = []
+    for field in oneof.fields:
+        variant = field.message_type.fields_by_name.get("variant")
+        if variant is None or variant.enum_type is None:
+            choices.append(field.name)
+        else:
+            choices += [f"{field.name}: {value.name}" for value in variant.enum_type.values]
+    return choices

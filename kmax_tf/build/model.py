@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Optional
+import contextlib
+from typing import Callable, Dict, Iterator, List
 
 import tensorflow as tf
 
+from kmax_tf.build.heads import mask_head_settings, norm_settings, semantic_head
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.heads.mask_prediction import MaskHead, MaskHeadSettings
-from kmax_tf.heads.semantic import SemanticDecoderSettings, SemanticHead
 from kmax_tf.layers.norm import NormSettings
 from kmax_tf.models.mask_segmenter import MaskSegmenter
 from kmax_tf.pixel_decoders.base import PixelDecoder
@@ -22,18 +23,21 @@ from kmax_tf.transformer_decoders.kmax import KMaxTransformerDecoder
 from kmax_tf.transformer_decoders.kmax_block import KMaxBlockSettings
 from protos import experiment_pb2, model_pb2, training_pb2
 
-ASPP_DROPOUT = 0.1
-"""Dropout after the atrous pyramid; the same in every published model."""
-
 _BUILD_SIZE = 33
 """Height and width of the image that creates the variables; their shapes do not depend on it."""
 
+_POLICIES = {
+    training_pb2.TrainerOptions.FLOAT32: "float32",
+    training_pb2.TrainerOptions.BFLOAT16: "mixed_bfloat16",
+}
 
-def build_model(config: experiment_pb2.ExperimentOptions) -> MaskSegmenter:
+
+def build_model(config: experiment_pb2.ExperimentOptions) -> tf.keras.Model:
     """Builds the model of a config, with its variables.
 
     Args:
-      config: checked (`load_config`). The classes are those of `train_dataset_options`.
+      config: checked (`load_config`). The classes are those of `train_dataset_options`; the
+        network computes in `trainer_options.precision`.
 
     Returns:
       A Keras model: `model(images, training=False) -> ModelOutput`.
@@ -44,37 +48,41 @@ def build_model(config: experiment_pb2.ExperimentOptions) -> MaskSegmenter:
     return build_model_for(config, load_dataset_info(config.train_dataset_options.dataset_info))
 
 
-def build_model_for(config: experiment_pb2.ExperimentOptions, info: DatasetInfo) -> MaskSegmenter:
+def build_model_for(config: experiment_pb2.ExperimentOptions, info: DatasetInfo) -> tf.keras.Model:
     """As `build_model`, for the classes of `info`."""
+    network = config.model_options.WhichOneof("network")
+    with _precision(config.trainer_options):
+        model = NETWORKS[network](config, info) if network else _build_segmenter(config, info)
+        images = tf.zeros([1, _BUILD_SIZE, _BUILD_SIZE, 3])
+        model(images, with_semantic=True, with_auxiliary=True)
+    return model
+
+
+@contextlib.contextmanager
+def _precision(options: training_pb2.TrainerOptions) -> Iterator[None]:
+    """Layers made inside compute in the precision of the config."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(_POLICIES[options.precision])
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
+
+
+def _build_segmenter(config: experiment_pb2.ExperimentOptions, info: DatasetInfo) -> MaskSegmenter:
     options = config.model_options
-    norm = _norm_settings(config.trainer_options.solver_options)
+    norm = norm_settings(config.trainer_options.solver_options)
     encoder = _chosen(options, "pixel_encoder", PIXEL_ENCODERS)(options, norm)
-    mask_head = MaskHeadSettings(
-        num_outputs=len(info.class_ids) + 1,
-        head_channels=options.mask_head.head_channels,
-        embedding_channels=options.mask_head.output_channels,
-        mask_logit_gamma=options.mask_head.mask_logit_gamma,
-    )
-    model = MaskSegmenter(
+    mask_head = mask_head_settings(options.mask_head, info)
+    return MaskSegmenter(
         pixel_encoder=encoder,
         pixel_decoder=_chosen(options, "pixel_decoder", PIXEL_DECODERS)(options, encoder, norm),
         transformer_decoder=_chosen(options, "transformer_decoder", TRANSFORMER_DECODERS)(
             options, mask_head, norm
         ),
         mask_head=MaskHead(mask_head, norm=norm, name="mask_head"),
-        semantic_head=_semantic_head(options, encoder, info, norm),
+        semantic_head=semantic_head(options, info, norm, encoder_activation=encoder.activation),
         name="mask_segmenter",
-    )
-    images = tf.zeros([1, _BUILD_SIZE, _BUILD_SIZE, 3])
-    model(images, with_semantic=True, with_auxiliary=True)
-    return model
-
-
-def _norm_settings(options: training_pb2.SolverOptions) -> NormSettings:
-    return NormSettings(
-        momentum=options.batchnorm_momentum,
-        epsilon=options.batchnorm_epsilon,
-        sync=options.use_sync_batchnorm,
     )
 
 
@@ -134,34 +142,7 @@ def _kmax_transformer_decoder(
     )
 
 
-def _semantic_head(
-    options: model_pb2.ModelOptions, encoder: PixelEncoder, info: DatasetInfo, norm: NormSettings
-) -> Optional[SemanticHead]:
-    if not options.HasField("semantic_head"):
-        return None
-    head = options.semantic_head
-    decoder = None
-    if head.HasField("decoder"):
-        decoder = SemanticDecoderSettings(
-            aspp_channels=head.decoder.aspp_channels,
-            decoder_channels=head.decoder.decoder_channels,
-            atrous_rates=tuple(head.decoder.atrous_rates),
-            low_level=tuple(
-                (low_level.feature_key, low_level.channels_project)
-                for low_level in head.decoder.auxiliary_low_level
-            ),
-            low_level_activation=encoder.activation,
-            dropout_rate=ASPP_DROPOUT,
-        )
-    return SemanticHead(
-        info.num_classes,
-        head_channels=head.head_channels,
-        decoder=decoder,
-        norm=norm,
-        name="semantic_head",
-    )
-
-
 PIXEL_ENCODERS = {"resnet": _resnet}
 PIXEL_DECODERS = {"kmax_pixel_decoder": _kmax_pixel_decoder}
 TRANSFORMER_DECODERS = {"kmax_transformer_decoder": _kmax_transformer_decoder}
+NETWORKS: Dict[str, Callable[..., tf.keras.Model]] = {}

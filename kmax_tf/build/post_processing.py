@@ -76,10 +76,11 @@ def build_post_processor(config: experiment_pb2.ExperimentOptions) -> ProcessFun
     """
     dataset = inference_dataset_options(config)
     info = load_dataset_info(dataset.dataset_info)
-    decoder = config.model_options.WhichOneof("transformer_decoder")
-    if decoder is not None:  # At once, not when the first map is made.
-        num_slots = getattr(config.model_options, decoder).num_mask_slots
-        require_room_for_slots(info.label_divisor, num_slots)
+    for part in ("transformer_decoder", "network"):
+        chosen = config.model_options.WhichOneof(part)
+        if chosen is not None:  # At once, not when the first map is made.
+            num_slots = getattr(config.model_options, chosen).num_mask_slots
+            require_room_for_slots(info.label_divisor, num_slots)
     return post_processor_from_options(
         config.evaluator_options.post_processing,
         info,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Sequence
 
 from google.protobuf.message import Message
 
-from protos import data_pb2, experiment_pb2, model_pb2, training_pb2
-
-OUTPUT_STRIDE = 32
+from kmax_tf.build.ranges import require_length, require_positive
+from kmax_tf.build.validation_of_model import output_stride, validate_model
+from protos import data_pb2, experiment_pb2, training_pb2
 
 
 def validate(config: experiment_pb2.ExperimentOptions) -> None:
@@ -22,82 +21,29 @@ def validate(config: experiment_pb2.ExperimentOptions) -> None:
             "`train_dataset_options.dataset_info` must name the classes: a built-in data set or "
             "the path of a JSON file."
         )
-    _validate_model(config.model_options)
-    _validate_dataset(config.train_dataset_options, "train_dataset_options")
+    validate_model(config.model_options)
+    stride = output_stride(config.model_options)
+    _validate_dataset(config.train_dataset_options, "train_dataset_options", stride)
     if config.HasField("eval_dataset_options"):
-        _validate_dataset(config.eval_dataset_options, "eval_dataset_options")
+        _validate_dataset(config.eval_dataset_options, "eval_dataset_options", stride)
     _validate_trainer(config.trainer_options)
     _validate_losses(config)
     _validate_evaluator(config)
 
 
-def _validate_model(options: model_pb2.ModelOptions) -> None:
-    for part in ("pixel_encoder", "pixel_decoder", "transformer_decoder"):
-        if options.WhichOneof(part) is None:
-            known = ", ".join(f.name for f in options.DESCRIPTOR.oneofs_by_name[part].fields)
-            raise ValueError(f"`model_options` must choose a {part}: one of {known}.")
-    resnet = options.resnet
-    for name in ("depths", "widths"):
-        _length(getattr(resnet, name), (0, 4), f"model_options.resnet.{name}")
-        _positive(getattr(resnet, name), f"model_options.resnet.{name}")
-    _probability(resnet.drop_path_keep_prob, "model_options.resnet.drop_path_keep_prob")
-    stages = options.kmax_pixel_decoder.stages
-    _length(stages, (4, 5), "model_options.kmax_pixel_decoder.stages")
-    for index, stage in enumerate(stages):
-        path = f"model_options.kmax_pixel_decoder.stages.{index}"
-        _positive([stage.width], f"{path}.width")
-        _positive([stage.num_blocks], f"{path}.num_blocks")
-    _validate_transformer(options.kmax_transformer_decoder)
-    for name in ("head_channels", "output_channels", "mask_logit_gamma"):
-        _positive([getattr(options.mask_head, name)], f"model_options.mask_head.{name}")
-    _positive([options.semantic_head.head_channels], "model_options.semantic_head.head_channels")
-    if options.HasField("semantic_head") and options.semantic_head.HasField("decoder"):
-        decoder = options.semantic_head.decoder
-        _length(decoder.atrous_rates, (3,), "model_options.semantic_head.decoder.atrous_rates")
-        _positive([decoder.aspp_channels], "model_options.semantic_head.decoder.aspp_channels")
-        _positive(
-            [decoder.decoder_channels], "model_options.semantic_head.decoder.decoder_channels"
-        )
-        for low_level in decoder.auxiliary_low_level:
-            if low_level.feature_key not in ("res2", "res3", "res4"):
-                raise ValueError(
-                    "`model_options.semantic_head.decoder.auxiliary_low_level.feature_key` accepts "
-                    f"res2, res3, res4; received {low_level.feature_key!r}."
-                )
-
-
-def _validate_transformer(options: model_pb2.KMaxTransformerDecoderOptions) -> None:
-    path = "model_options.kmax_transformer_decoder"
-    _length(options.num_layers, (3,), f"{path}.num_layers")
-    if min(options.num_layers) < 0 or not any(options.num_layers):
-        raise ValueError(
-            f"`{path}.num_layers` must not be negative, and one of them positive; received "
-            f"{','.join(map(str, options.num_layers))}."
-        )
-    for name in ("num_mask_slots", "num_heads", "width", "key_width", "feed_forward_width"):
-        _positive([getattr(options, name)], f"{path}.{name}")
-    _probability(options.drop_path_keep_prob, f"{path}.drop_path_keep_prob")
-    for name in ("width", "key_width"):
-        if getattr(options, name) % options.num_heads:
-            raise ValueError(
-                f"`{path}.{name}` must be a multiple of `num_heads` ({options.num_heads}); "
-                f"received {getattr(options, name)}."
-            )
-
-
-def _validate_dataset(options: data_pb2.DatasetOptions, path: str) -> None:
+def _validate_dataset(options: data_pb2.DatasetOptions, path: str, stride: int) -> None:
     if options.batch_size < 1:
         raise ValueError(f"`{path}.batch_size` must be at least 1; received {options.batch_size}.")
-    _length(options.crop_size, (2,), f"{path}.crop_size")
+    require_length(options.crop_size, (2,), f"{path}.crop_size")
     for size in options.crop_size:
-        if size < OUTPUT_STRIDE + 1 or (size - 1) % OUTPUT_STRIDE:
-            near = max(1, round((size - 1) / OUTPUT_STRIDE)) * OUTPUT_STRIDE + 1
+        if size < stride + 1 or (size - 1) % stride:
+            near = max(1, round((size - 1) / stride)) * stride + 1
             raise ValueError(
-                f"`{path}.crop_size` must be k * {OUTPUT_STRIDE} + 1, for example {near}; received "
+                f"`{path}.crop_size` must be k * {stride} + 1, for example {near}; received "
                 f"{','.join(map(str, options.crop_size))}."
             )
     for name in ("min_resize_value", "max_resize_value"):
-        _length(getattr(options, name), (0, 1, 2), f"{path}.{name}")
+        require_length(getattr(options, name), (0, 1, 2), f"{path}.{name}")
     limits = list(options.max_resize_value)
     for limit, crop in zip(limits * 2 if len(limits) == 1 else limits, options.crop_size):
         if limit > crop:
@@ -128,7 +74,7 @@ def _validate_trainer(options: training_pb2.TrainerOptions) -> None:
         "save_summaries_steps",
         "steps_per_loop",
     ):
-        _positive([getattr(options, name)], f"trainer_options.{name}")
+        require_positive([getattr(options, name)], f"trainer_options.{name}")
     for name in ("save_summaries_steps", "save_checkpoints_steps"):
         if getattr(options, name) % options.steps_per_loop:
             raise ValueError(
@@ -137,7 +83,7 @@ def _validate_trainer(options: training_pb2.TrainerOptions) -> None:
             )
     solver = options.solver_options
     path = "trainer_options.solver_options"
-    _positive([solver.training_number_of_steps], f"{path}.training_number_of_steps")
+    require_positive([solver.training_number_of_steps], f"{path}.training_number_of_steps")
     for name in ("base_learning_rate", "batchnorm_epsilon", "clip_gradient_norm"):
         value = getattr(solver, name)
         if not (value > 0 and math.isfinite(value)):
@@ -180,9 +126,9 @@ def _validate_losses(config: experiment_pb2.ExperimentOptions) -> None:
 
 def _validate_evaluator(config: experiment_pb2.ExperimentOptions) -> None:
     options = config.evaluator_options
-    _positive([options.eval_interval], "evaluator_options.eval_interval")
+    require_positive([options.eval_interval], "evaluator_options.eval_interval")
     if options.eval_steps != -1:
-        _positive([options.eval_steps], "evaluator_options.eval_steps")
+        require_positive([options.eval_steps], "evaluator_options.eval_steps")
     post_processing = options.post_processing
     path = "evaluator_options.post_processing"
     if post_processing.WhichOneof("method") is None:
@@ -202,18 +148,6 @@ def _validate_evaluator(config: experiment_pb2.ExperimentOptions) -> None:
             raise ValueError(f"`{path}`: {name} must lie in [0, 1]; received {value:g}.")
 
 
-def _length(values: Sequence, accepted: Sequence[int], path: str) -> None:
-    if len(values) not in accepted:
-        numbers = " or ".join(map(str, accepted))
-        raise ValueError(f"`{path}` needs {numbers} values; received {len(values)}.")
-
-
-def _positive(values: Sequence[float], path: str) -> None:
-    for value in values:
-        if value <= 0:
-            raise ValueError(f"`{path}` must be positive; received {value:g}.")
-
-
 def _finite(message: Message, path: str) -> None:
     """Raises ValueError for the first number inside `message` that is NaN or infinite."""
     for field, value in message.ListFields():
@@ -227,8 +161,3 @@ def _finite(message: Message, path: str) -> None:
 
 def _is_container(value: object) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, (str, bytes))
-
-
-def _probability(value: float, path: str) -> None:
-    if not 0 < value <= 1:
-        raise ValueError(f"`{path}` must lie in (0, 1]; received {value:g}.")

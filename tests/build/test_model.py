@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kmax_tf.build.config import load_config
 from kmax_tf.build.model import build_model, build_model_for
@@ -76,3 +77,14 @@ def test_a_part_that_is_not_chosen():
     config.model_options.ClearField("resnet")
     with pytest.raises(ValueError, match="must choose a pixel_encoder of"):
         build_model(config)
+
+
+def test_precision_is_that_of_the_config_and_stays_inside():
+    model = build_model(load_config(TINY, ["trainer_options.precision=bfloat16"]))
+    assert model.pixel_encoder.stem.compute_dtype == "bfloat16"
+    assert {variable.dtype.name for variable in model.variables} == {"float32"}
+    output = model(tf.random.uniform([1, 65, 65, 3], 0.0, 255.0), with_semantic=True)
+    for logits in (*output.final, output.semantic_logits):
+        assert logits.dtype == tf.float32
+        assert np.isfinite(logits).all()
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
