@@ -14,9 +14,10 @@ from kmax_tf.layers.norm import NormSettings
 from kmax_tf.models.mask_segmenter import MaskSegmenter
 from kmax_tf.pixel_decoders.base import PixelDecoder
 from kmax_tf.pixel_decoders.kmax import KMaxPixelDecoder, StageSettings
+from kmax_tf.pixel_encoders.axial_resnet import AxialResNet
 from kmax_tf.pixel_encoders.base import PixelEncoder
 from kmax_tf.pixel_encoders.resnet import ResNet
-from kmax_tf.pixel_encoders.variants import RESNET_SIZES
+from kmax_tf.pixel_encoders.variants import AXIAL_RESNET_SIZES, RESNET_SIZES
 from kmax_tf.structures import DatasetInfo
 from kmax_tf.transformer_decoders.base import TransformerDecoder
 from kmax_tf.transformer_decoders.kmax import KMaxTransformerDecoder
@@ -108,6 +109,19 @@ def _resnet(options: model_pb2.ModelOptions, norm: NormSettings) -> PixelEncoder
     )
 
 
+def _axial_resnet(options: model_pb2.ModelOptions, norm: NormSettings) -> PixelEncoder:
+    axial = options.axial_resnet
+    size = AXIAL_RESNET_SIZES[model_pb2.AxialResNetOptions.Variant.Name(axial.variant).lower()]
+    return AxialResNet(
+        depths=tuple(axial.depths) or size.depths,
+        widths=tuple(axial.widths) or size.widths,
+        stem_width=axial.stem_width or size.stem_width,
+        drop_path_keep_prob=axial.drop_path_keep_prob,
+        norm=norm,
+        name="pixel_encoder",
+    )
+
+
 def _kmax_pixel_decoder(
     options: model_pb2.ModelOptions, encoder: PixelEncoder, norm: NormSettings
 ) -> PixelDecoder:
@@ -142,7 +156,7 @@ def _kmax_transformer_decoder(
     )
 
 
-PIXEL_ENCODERS = {"resnet": _resnet}
+PIXEL_ENCODERS = {"resnet": _resnet, "axial_resnet": _axial_resnet}
 PIXEL_DECODERS = {"kmax_pixel_decoder": _kmax_pixel_decoder}
 TRANSFORMER_DECODERS = {"kmax_transformer_decoder": _kmax_transformer_decoder}
 NETWORKS: Dict[str, Callable[..., tf.keras.Model]] = {}

@@ -77,7 +77,7 @@ _RULES: List[Tuple[str, _Replacement]] = [
         r"^(encoder/_stage\d+|pixel_decoder/_stages/\d+)/(\d+)/",
         lambda m: f"{m[1]}/_block{int(m[2]) + 1}/",
     ),
-    (rf"(/_block\d+)/{_one_of(_RESIDUAL)}/", lambda m: f"{m[1]}/{_RESIDUAL[m[2]]}/"),
+    (rf"(/_block\d+|^encoder/_stem)/{_one_of(_RESIDUAL)}/", lambda m: f"{m[1]}/{_RESIDUAL[m[2]]}/"),
     (r"(/_block\d+)/attention/(height|width)_axis/", r"\1/_attention/_\2_axis/"),
     (rf"(_axis)/{_one_of(_AXIS)}/", lambda m: f"{m[1]}/{_AXIS[m[2]]}/"),
     # Transformer decoder.

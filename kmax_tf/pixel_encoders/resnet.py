@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
 
 import tensorflow as tf
 
@@ -16,7 +16,7 @@ from kmax_tf.structures import FeaturePyramid
 class ResNet(PixelEncoder):
     """Bottleneck ResNet whose stride 4 comes from stage 2, so that there is no max-pooling.
 
-    Result: `stage1` (raw stem, stride 2) to `stage5` (stride 32).
+    Result: `stage1` (raw stem, stride 2) to `stage5` (`output_stride`).
 
     Args:
       depths: blocks of stages 2..5.
@@ -26,9 +26,11 @@ class ResNet(PixelEncoder):
         blocks that read stride 16 drop three quarters as often, earlier ones never.
       norm: settings of the batch norms.
       activation: `relu` or `gelu`.
+      output_stride: of `stage5`: 32, or 16 where the last stage keeps the size. Which blocks drop
+        paths (and how often) does not depend on it.
 
     Raises:
-      ValueError: `depths` or `widths` do not have four entries.
+      ValueError: `depths` or `widths` do not have four entries, or another output stride.
     """
 
     def __init__(
@@ -40,9 +42,12 @@ class ResNet(PixelEncoder):
         drop_path_keep_prob: float,
         norm: NormSettings,
         activation: str = "relu",
+        output_stride: int = 32,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if output_stride not in (16, 32):
+            raise ValueError(f"`output_stride` accepts 16 or 32; received {output_stride}.")
         for name, values in (("depths", depths), ("widths", widths)):
             if len(values) != 4:
                 raise ValueError(f"`{name}` needs 4 entries; received {tuple(values)}.")
@@ -52,25 +57,31 @@ class ResNet(PixelEncoder):
         self.drop_path_keep_prob = drop_path_keep_prob
         self.norm_settings = NormSettings(*norm)
         self.activation = activation
-        self.strides = {f"stage{i}": 2**i for i in range(1, 6)}
-        self.channels = {"stage1": stem_width}
+        self.output_stride = output_stride
+        self.strides = {f"stage{i}": min(2**i, output_stride) for i in range(1, 6)}
         self.stem = self._make_stem()
+        self.channels = {"stage1": self.stem.channels}
         self.stages = []
-        for index, (depth, width) in enumerate(zip(self.depths, self.widths)):
-            self.channels[f"stage{index + 2}"] = EXPANSION * width
-            blocks = []
-            for block in range(depth):
-                strides = 2 if block == 0 else 1
-                input_stride = self.strides[f"stage{index + 2}"] // strides
-                name = f"stage{index + 2}_block{block + 1}"
-                blocks.append(self._make_block(width, strides, input_stride, name))
-            self.stages.append(blocks)
+        for number, (depth, width) in enumerate(zip(self.depths, self.widths), start=2):
+            self.channels[f"stage{number}"] = EXPANSION * width
+            self.stages.append(self._make_stage(number, depth, width))
 
     def _make_stem(self) -> tf.keras.layers.Layer:
         # The first block activates the stem's output.
         return ConvNorm(
             self.stem_width, kernel_size=7, strides=2, norm=self.norm_settings, name="stem"
         )
+
+    def _make_stage(self, number: int, depth: int, width: int) -> List[ResidualBlock]:
+        nominal_stride = 2**number
+        blocks = []
+        for block in range(1, depth + 1):
+            strides = 2 if block == 1 and nominal_stride <= self.output_stride else 1
+            # Published models count as if every stage halved the size.
+            input_stride = nominal_stride // 2 if block == 1 else nominal_stride
+            name = f"stage{number}_block{block}"
+            blocks.append(self._make_block(width, strides, input_stride, name))
+        return blocks
 
     def _make_block(self, width: int, strides: int, input_stride: int, name: str) -> ResidualBlock:
         return BottleneckBlock(
@@ -104,4 +115,5 @@ class ResNet(PixelEncoder):
             "drop_path_keep_prob": self.drop_path_keep_prob,
             "norm": tuple(self.norm_settings),
             "activation": self.activation,
+            "output_stride": self.output_stride,
         }

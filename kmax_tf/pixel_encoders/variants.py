@@ -6,12 +6,12 @@ from typing import Dict, NamedTuple, Tuple
 
 
 class ResNetSize(NamedTuple):
-    """Size of a ResNet.
+    """Size of a ResNet, with or without axial attention.
 
     Attributes:
       depths: blocks of stages 2..5.
       widths: base widths of stages 2..5; a stage puts out 4 times its width.
-      stem_width: channels of the stem.
+      stem_width: channels of the stem (axial: of its first two convolutions).
     """
 
     depths: Tuple[int, ...]
@@ -21,4 +21,8 @@ class ResNetSize(NamedTuple):
 
 RESNET_SIZES: Dict[str, ResNetSize] = {
     "resnet_50": ResNetSize(depths=(3, 4, 6, 3), widths=(64, 128, 256, 512), stem_width=64),
+}
+
+AXIAL_RESNET_SIZES: Dict[str, ResNetSize] = {
+    "axial_resnet_50": ResNetSize(depths=(3, 4, 6, 3), widths=(64, 128, 256, 512), stem_width=64),
 }
