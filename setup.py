@@ -46,7 +46,9 @@ setup(
             "pyright==1.1.414",
             "pre-commit",
             'grpcio-tools==1.62.3; python_version < "3.12"',
+            "safetensors",
         ],
+        "convert": ["safetensors"],
         "gpu": [
             f"tensorflow[and-cuda]==2.15.1; {OLD}",
             f"tensorflow[and-cuda]==2.20.0; {NEW}",
