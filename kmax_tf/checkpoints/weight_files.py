@@ -17,6 +17,7 @@ TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 # The header of a model with a thousand arrays has about 100 kB; the format allows 100 MB, which
 # would be parsed into gigabytes.
 _MAX_HEADER_BYTES = 10 * 2**20
+_MAX_REASON = 200
 _FLOATS = ("F64", "F32", "F16", "BF16")
 # Where the state dict lies in a file that holds more than that, first found first taken.
 _WRAPPERS = ("model", "state_dict")
@@ -86,7 +87,10 @@ def _open_safetensors(path: str) -> WeightFile:
         shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
         dtypes = {name: part.get_dtype() for name, part in slices.items()}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"The safetensors file {path} cannot be read: {error}.") from None
+        raise ValueError(
+            f"The safetensors file {path} cannot be read, it may be damaged or cut off: "
+            f"{_reason(error)}."
+        ) from None
 
     def read(name: str) -> np.ndarray:
         _check_name(path, name, shapes)
@@ -95,7 +99,7 @@ def _open_safetensors(path: str) -> WeightFile:
         try:
             array = file.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{name} in {path} cannot be read: {error}.") from None
+            raise ValueError(f"{name} in {path} cannot be read: {_reason(error)}.") from None
         if dtypes[name] == "BF16":
             array = array.view(ml_dtypes.bfloat16)
         return array.astype(np.float32, copy=False)
@@ -157,8 +161,7 @@ def _load_torch(torch: Any, path: str) -> object:
         # Torch's own words recommend to unpickle everything.
         reason = "it is damaged or holds more than tensors, and nothing else is unpickled"
     except Exception as error:  # Damaged pickles raise anything.
-        text = str(error)
-        reason = text.splitlines()[0].rstrip(".") if text else type(error).__name__
+        reason = _reason(error)
     raise ValueError(f"The torch file {path} cannot be read: {reason}.")
 
 
@@ -173,6 +176,12 @@ def _unwrap(content: object, path: str) -> Mapping:
         f"The torch file {path} must hold a state dict, by itself or as "
         f"{' or '.join(_WRAPPERS)}; it holds a {type(content).__name__}."
     )
+
+
+def _reason(error: Exception) -> str:
+    """What a package says, as the end of a sentence; names out of a damaged file can be long."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:_MAX_REASON].rstrip(".")
 
 
 def _check_name(path: str, name: str, shapes: Mapping[str, Tuple[int, ...]]) -> None:
