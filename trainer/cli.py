@@ -16,7 +16,9 @@ SUBCOMMANDS = {
     "eval": ("trainer.eval_command", "metrics of a checkpoint"),
     "predict": ("trainer.predict_command", "panoptic pictures of images"),
     "export": ("trainer.export_command", "checkpoint -> SavedModel for TF Serving"),
+    "import": ("trainer.import_command", "weights of any known format -> checkpoint"),
     "build-data": ("trainer.build_data", "data set -> TFRecords"),
+    "bench": ("trainer.bench_command", "parameters and operations of a model"),
 }
 
 
