@@ -16,8 +16,9 @@ from kmax_tf.pixel_decoders.base import PixelDecoder
 from kmax_tf.pixel_decoders.kmax import KMaxPixelDecoder, StageSettings
 from kmax_tf.pixel_encoders.axial_resnet import AxialResNet
 from kmax_tf.pixel_encoders.base import PixelEncoder
+from kmax_tf.pixel_encoders.convnext import ConvNeXt
 from kmax_tf.pixel_encoders.resnet import ResNet
-from kmax_tf.pixel_encoders.variants import AXIAL_RESNET_SIZES, RESNET_SIZES
+from kmax_tf.pixel_encoders.variants import AXIAL_RESNET_SIZES, CONVNEXT_SIZES, RESNET_SIZES
 from kmax_tf.structures import DatasetInfo
 from kmax_tf.transformer_decoders.base import TransformerDecoder
 from kmax_tf.transformer_decoders.kmax import KMaxTransformerDecoder
@@ -122,6 +123,18 @@ def _axial_resnet(options: model_pb2.ModelOptions, norm: NormSettings) -> PixelE
     )
 
 
+def _convnext(options: model_pb2.ModelOptions, norm: NormSettings) -> PixelEncoder:
+    del norm  # Layer norms only.
+    convnext = options.convnext
+    size = CONVNEXT_SIZES[model_pb2.ConvNeXtOptions.Variant.Name(convnext.variant).lower()]
+    return ConvNeXt(
+        depths=tuple(convnext.depths) or size.depths,
+        widths=tuple(convnext.widths) or size.widths,
+        drop_path_keep_prob=convnext.drop_path_keep_prob,
+        name="pixel_encoder",
+    )
+
+
 def _kmax_pixel_decoder(
     options: model_pb2.ModelOptions, encoder: PixelEncoder, norm: NormSettings
 ) -> PixelDecoder:
@@ -156,7 +169,7 @@ def _kmax_transformer_decoder(
     )
 
 
-PIXEL_ENCODERS = {"resnet": _resnet, "axial_resnet": _axial_resnet}
+PIXEL_ENCODERS = {"resnet": _resnet, "axial_resnet": _axial_resnet, "convnext": _convnext}
 PIXEL_DECODERS = {"kmax_pixel_decoder": _kmax_pixel_decoder}
 TRANSFORMER_DECODERS = {"kmax_transformer_decoder": _kmax_transformer_decoder}
 NETWORKS: Dict[str, Callable[..., tf.keras.Model]] = {}

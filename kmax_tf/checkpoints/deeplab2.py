@@ -49,6 +49,11 @@ _AXIS = {
     "key_positions": "_key_rpe",
     "value_positions": "_value_rpe",
 }
+_CONVNEXT_BLOCK = {
+    "depthwise": "depthwise_conv",
+    "expand": "pointwise_conv1",
+    "project": "pointwise_conv2",
+}
 
 
 def _one_of(names: dict) -> str:
@@ -56,6 +61,27 @@ def _one_of(names: dict) -> str:
 
 
 _BLOCK_PREFIX = "transformer_decoder/_kmax_decoder/{}/_block1_transformer/"
+
+# ConvNeXt kept the names of its own publication; what one of these gives is final.
+_CONVNEXT_RULES: List[Tuple[str, _Replacement]] = [
+    # The stem convolves first, the other downsamplers normalise first.
+    (
+        r"^pixel_encoder/downsamplers/(\d+)/(conv|norm)/",
+        lambda m: (
+            f"encoder/downsample_layers/{m[1]}/"
+            f"layer_with_weights-{int((m[1] == '0') == (m[2] == 'norm'))}/"
+        ),
+    ),
+    (
+        r"^pixel_encoder/stages/(\d+)/(\d+)/(norm/|layer_scale$)",
+        r"encoder/stages/\1/layer_with_weights-\2/\3",
+    ),
+    (
+        rf"^pixel_encoder/stages/(\d+)/(\d+)/{_one_of(_CONVNEXT_BLOCK)}/",
+        lambda m: f"encoder/stages/{m[1]}/layer_with_weights-{m[2]}/{_CONVNEXT_BLOCK[m[3]]}/",
+    ),
+]
+_COMPILED_CONVNEXT = [(re.compile(pattern), name) for pattern, name in _CONVNEXT_RULES]
 
 # Applied in this order, each at most once per path.
 _RULES: List[Tuple[str, _Replacement]] = [
@@ -134,6 +160,9 @@ def deeplab2_name(path: str) -> str:
     Returns:
       `encoder/_stem/_conv/kernel/.ATTRIBUTES/VARIABLE_VALUE`, ...
     """
+    for pattern, replacement in _COMPILED_CONVNEXT:
+        if pattern.match(path):
+            return pattern.sub(replacement, path) + VALUE_SUFFIX
     for pattern, replacement in _COMPILED:
         path = pattern.sub(replacement, path, count=1)
     return path + VALUE_SUFFIX

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kmax_tf.pixel_encoders.variants import AXIAL_RESNET_SIZES, RESNET_SIZES
+from kmax_tf.pixel_encoders.variants import AXIAL_RESNET_SIZES, CONVNEXT_SIZES, RESNET_SIZES
 from protos import model_pb2
 
 
@@ -11,6 +11,7 @@ from protos import model_pb2
     [
         (model_pb2.ResNetOptions, RESNET_SIZES),
         (model_pb2.AxialResNetOptions, AXIAL_RESNET_SIZES),
+        (model_pb2.ConvNeXtOptions, CONVNEXT_SIZES),
     ],
 )
 def test_every_variant_of_the_config_has_its_sizes(message, sizes):
