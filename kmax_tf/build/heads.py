@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 from kmax_tf.heads.mask_prediction import MaskHeadSettings
 from kmax_tf.heads.semantic import SemanticDecoderSettings, SemanticHead
 from kmax_tf.layers.norm import NormSettings
 from kmax_tf.structures import DatasetInfo
-from protos import model_pb2, training_pb2
+from protos import experiment_pb2, model_pb2, training_pb2
 
 ASPP_DROPOUT = 0.1
 """Dropout after the atrous pyramid; the same in every published model."""
@@ -33,6 +33,22 @@ def mask_head_settings(options: model_pb2.MaskHeadOptions, info: DatasetInfo) ->
     )
 
 
+def pooling_window(
+    config: experiment_pb2.ExperimentOptions, stride: int
+) -> Optional[Tuple[int, int]]:
+    """Window of the pooling branch of the semantic decoder; `None` = the whole map.
+
+    Args:
+      config: read are the decoder's `pooling` and `train_dataset_options.crop_size`.
+      stride: of the feature that is pooled.
+    """
+    decoder = config.model_options.semantic_head.decoder
+    if decoder.pooling == model_pb2.SemanticDecoderOptions.WHOLE_MAP:
+        return None
+    height, width = ((size - 1) // stride + 1 for size in config.train_dataset_options.crop_size)
+    return height, width
+
+
 def semantic_head(
     options: model_pb2.ModelOptions,
     info: DatasetInfo,
@@ -40,6 +56,7 @@ def semantic_head(
     *,
     encoder_activation: str,
     activation: str = "gelu",
+    pooling_window: Optional[Tuple[int, int]] = None,
 ) -> Optional[SemanticHead]:
     """The auxiliary semantic head; `None` where the config has none.
 
@@ -49,6 +66,7 @@ def semantic_head(
       norm: settings of the batch norms.
       encoder_activation: non-linearity of the low-level encoder features.
       activation: non-linearity of decoder and head.
+      pooling_window: result of the function of that name.
     """
     if not options.HasField("semantic_head"):
         return None
@@ -65,6 +83,7 @@ def semantic_head(
             ),
             low_level_activation=encoder_activation,
             dropout_rate=ASPP_DROPOUT,
+            pooling_window=pooling_window,
         )
     return SemanticHead(
         info.num_classes,

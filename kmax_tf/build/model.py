@@ -7,7 +7,8 @@ from typing import Callable, Dict, Iterator, List
 
 import tensorflow as tf
 
-from kmax_tf.build.heads import mask_head_settings, norm_settings, semantic_head
+from kmax_tf.build.heads import mask_head_settings, norm_settings, pooling_window, semantic_head
+from kmax_tf.build.max_deeplab import build_max_deeplab
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.heads.mask_prediction import MaskHead, MaskHeadSettings
 from kmax_tf.layers.norm import NormSettings
@@ -83,7 +84,13 @@ def _build_segmenter(config: experiment_pb2.ExperimentOptions, info: DatasetInfo
             options, mask_head, norm
         ),
         mask_head=MaskHead(mask_head, norm=norm, name="mask_head"),
-        semantic_head=semantic_head(options, info, norm, encoder_activation=encoder.activation),
+        semantic_head=semantic_head(
+            options,
+            info,
+            norm,
+            encoder_activation=encoder.activation,
+            pooling_window=pooling_window(config, encoder.strides["stage5"]),
+        ),
         name="mask_segmenter",
     )
 
@@ -172,4 +179,4 @@ def _kmax_transformer_decoder(
 PIXEL_ENCODERS = {"resnet": _resnet, "axial_resnet": _axial_resnet, "convnext": _convnext}
 PIXEL_DECODERS = {"kmax_pixel_decoder": _kmax_pixel_decoder}
 TRANSFORMER_DECODERS = {"kmax_transformer_decoder": _kmax_transformer_decoder}
-NETWORKS: Dict[str, Callable[..., tf.keras.Model]] = {}
+NETWORKS: Dict[str, Callable[..., tf.keras.Model]] = {"dual_path_transformer": build_max_deeplab}

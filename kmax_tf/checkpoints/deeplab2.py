@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Callable, List, Tuple, Union
 
+from kmax_tf.checkpoints.deeplab2_dual_path import DUAL_PATH_RULES
+
 VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 _Replacement = Union[str, Callable[["re.Match[str]"], str]]
@@ -148,7 +150,9 @@ _RULES: List[Tuple[str, _Replacement]] = [
     (r"/norm/([a-z_]+)$", r"/_batch_norm/\1"),
     (r"(?<!/final_conv)(?<!^semantic_last_layer)/(kernel|bias)$", r"/_conv/\1"),
 ]
-_COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in _RULES]
+_COMPILED = [
+    (re.compile(pattern), replacement) for pattern, replacement in DUAL_PATH_RULES + _RULES
+]
 
 
 def deeplab2_name(path: str) -> str:

@@ -24,6 +24,7 @@ class SemanticDecoderSettings(NamedTuple):
       low_level: (feature, channels) from low to high resolution; `res3` is the activated `stage3`.
       low_level_activation: non-linearity of the encoder.
       dropout_rate: after the pyramid, in training.
+      pooling_window: (height, width) of the pyramid's sliding mean; `None` = of the whole map.
     """
 
     aspp_channels: int
@@ -32,6 +33,7 @@ class SemanticDecoderSettings(NamedTuple):
     low_level: Tuple[Tuple[str, int], ...]
     low_level_activation: str
     dropout_rate: float
+    pooling_window: Optional[Tuple[int, int]] = None
 
 
 class SemanticDecoder(tf.keras.layers.Layer):
@@ -60,6 +62,7 @@ class SemanticDecoder(tf.keras.layers.Layer):
             self.settings.aspp_channels,
             atrous_rates=self.settings.atrous_rates,
             dropout_rate=self.settings.dropout_rate,
+            pooling_window=self.settings.pooling_window,
             name="aspp",
             **options,
         )

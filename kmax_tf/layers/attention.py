@@ -1,4 +1,4 @@
-"""Self-attention among mask slots."""
+"""Multi-head attention of mask transformers: batch norm on logits and on what is retrieved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kmax_tf.layers.norm import BatchNorm, NormSettings
 from kmax_tf.shapes import dimensions
 
 
-class SlotAttention(tf.keras.layers.Layer):
+class NormedAttention(tf.keras.layers.Layer):
     """Multi-head attention with batch norm on logits (per head) and on the retrieved value.
 
     There is no scaling of logits, no positional term and no output projection (MaX-DeepLab,
@@ -52,6 +52,45 @@ class SlotAttention(tf.keras.layers.Layer):
             name="retrieved_norm",
         )
 
+    def call(
+        self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Retrieves.
+
+        Args:
+          query: float [B, L, key_width].
+          key: float [B, L', key_width].
+          value: float [B, L', value_width].
+          training: whether batch statistics are used.
+
+        Returns:
+          [B, L, value_width].
+        """
+        batch, length, _ = dimensions(query)
+        query, key, value = (self._split_heads(part) for part in (query, key, value))
+        similarity = tf.einsum("bqnd,bknd->bnqk", query, key)
+        weights = tf.nn.softmax(self.similarity_norm(similarity, training=training))
+        retrieved = tf.einsum("bnqk,bknd->bqnd", weights, value)
+        retrieved = tf.reshape(retrieved, [batch, length, self.value_width])
+        return self.retrieved_norm(retrieved, training=training)
+
+    def _split_heads(self, features: tf.Tensor) -> tf.Tensor:
+        batch, length, channels = dimensions(features)
+        return tf.reshape(features, [batch, length, self.num_heads, channels // self.num_heads])
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            **super().get_config(),
+            "key_width": self.key_width,
+            "value_width": self.value_width,
+            "num_heads": self.num_heads,
+            "norm": tuple(self.norm_settings),
+        }
+
+
+class SlotAttention(NormedAttention):
+    """Self-attention among mask slots; arguments as for `NormedAttention`."""
+
     def call(self, query_key_value: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Retrieves.
 
@@ -62,24 +101,5 @@ class SlotAttention(tf.keras.layers.Layer):
         Returns:
           [B, Q, value_width].
         """
-        batch, slots, _ = dimensions(query_key_value)
-        query, key, value = (
-            tf.reshape(part, [batch, slots, self.num_heads, part.shape[-1] // self.num_heads])
-            for part in tf.split(
-                query_key_value, [self.key_width, self.key_width, self.value_width], -1
-            )
-        )
-        similarity = tf.einsum("bqnd,bknd->bnqk", query, key)
-        weights = tf.nn.softmax(self.similarity_norm(similarity, training=training))
-        retrieved = tf.einsum("bnqk,bknd->bqnd", weights, value)
-        retrieved = tf.reshape(retrieved, [batch, slots, self.value_width])
-        return self.retrieved_norm(retrieved, training=training)
-
-    def get_config(self) -> Dict[str, Any]:
-        return {
-            **super().get_config(),
-            "key_width": self.key_width,
-            "value_width": self.value_width,
-            "num_heads": self.num_heads,
-            "norm": tuple(self.norm_settings),
-        }
+        parts = tf.split(query_key_value, [self.key_width, self.key_width, self.value_width], -1)
+        return super().call(*parts, training=training)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, ClassVar, Dict
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ from kmax_tf.layers.drop_path import DropPath
 from kmax_tf.layers.norm import NormSettings
 
 EXPANSION = 4
-"""Output channels of a block per base width."""
+"""Output channels per base width of all blocks but `BasicBlock`."""
 
 
 class ResidualBlock(tf.keras.layers.Layer):
@@ -21,7 +21,8 @@ class ResidualBlock(tf.keras.layers.Layer):
     The shortcut is a 1x1 convolution where the number of channels changes, otherwise the
     *activated* input (every `strides`-th pixel of it). Nothing is activated after the sum.
 
-    Input: raw float [B, h, w, D]. Result: raw [B, ceil(h/strides), ceil(w/strides), 4 * width].
+    Input: raw float [B, h, w, D]. Result: raw [B, ceil(h/strides), ceil(w/strides), `channels`],
+    which is `expansion * width`.
 
     Args:
       width: base width.
@@ -30,6 +31,8 @@ class ResidualBlock(tf.keras.layers.Layer):
       drop_path_keep_prob: probability to keep the branch in training.
       norm: settings of the batch norms.
     """
+
+    expansion: ClassVar[int] = EXPANSION
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class ResidualBlock(tf.keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.width = width
+        self.channels = self.expansion * width
         self.strides = strides
         self.activation = activation
         self.norm_settings = NormSettings(*norm)
@@ -52,16 +56,16 @@ class ResidualBlock(tf.keras.layers.Layer):
 
     def build(self, input_shape: tf.TensorShape) -> None:
         super().build(input_shape)
-        if input_shape[-1] != EXPANSION * self.width:
+        if input_shape[-1] != self.channels:
             self.shortcut = ConvNorm(
-                EXPANSION * self.width,
+                self.channels,
                 strides=self.strides,
                 norm=self.norm_settings,
                 name="shortcut",
             )
 
     def branch(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        """The residual: activated [B, h, w, D] -> raw [B, h', w', 4 * width]."""
+        """The residual: activated [B, h, w, D] -> raw [B, h', w', `channels`]."""
         raise NotImplementedError
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -106,7 +110,7 @@ class BottleneckBlock(ResidualBlock):
             name="conv2",
             **options,
         )
-        self.conv3 = ConvNorm(EXPANSION * width, norm=self.norm_settings, gamma=0.0, name="conv3")
+        self.conv3 = ConvNorm(self.channels, norm=self.norm_settings, gamma=0.0, name="conv3")
 
     def branch(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         features = self.conv1(inputs, training=training)
@@ -115,3 +119,25 @@ class BottleneckBlock(ResidualBlock):
 
     def get_config(self) -> Dict[str, Any]:
         return {**super().get_config(), "dilation": self.dilation}
+
+
+class BasicBlock(ResidualBlock):
+    """3x3 to `width` with the stride, 3x3 to `width`; no expansion (wide ResNets).
+
+    Args:
+      width: channels of both convolutions and of the result.
+      **kwargs: of `ResidualBlock`.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, width: int, **kwargs: Any) -> None:
+        super().__init__(width, **kwargs)
+        options = {"kernel_size": 3, "norm": self.norm_settings}
+        self.conv1 = ConvNorm(
+            width, strides=self.strides, activation=self.activation, name="conv1", **options
+        )
+        self.last_conv = ConvNorm(width, gamma=0.0, name="last_conv", **options)
+
+    def branch(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        return self.last_conv(self.conv1(inputs, training=training), training=training)
