@@ -22,7 +22,9 @@ from kmax_tf.checkpoints.convnext_weights import (
     our_shape,
     to_our_layout,
 )
+from kmax_tf.checkpoints.mapping import variables_by_path
 from kmax_tf.checkpoints.weight_files import open_weight_file
+from kmax_tf.pixel_encoders.convnext import ConvNeXt
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden" / "checkpoints"
 DEPTHS = (2, 1, 2, 1)
@@ -118,6 +120,25 @@ def test_imported_weights_compute_what_timm_computed(layout):
     features = numpy_features(golden["image"], imported(layout))
     for number, feature in enumerate(features, start=1):
         np.testing.assert_allclose(feature, golden[f"stage{number}"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_our_encoder_computes_what_timm_computed(layout):
+    golden = np.load(GOLDEN / "convnext.npz")
+    encoder = ConvNeXt(depths=DEPTHS, widths=WIDTHS, drop_path_keep_prob=0.8)
+    encoder(golden["image"])
+    variables = variables_by_path(encoder)
+    assert {f"pixel_encoder/{path}": tuple(v.shape) for path, v in variables.items()} == (
+        encoder_shapes()
+    )
+    arrays = state_dict(layout)
+    name_of = name_of_path(arrays)
+    for path, variable in variables.items():
+        variable.assign(to_our_layout(path, arrays[name_of(path)]))
+    features = encoder(golden["image"])
+    assert sorted(features) == [f"stage{number}" for number in range(1, 6)]
+    for name, feature in features.items():
+        np.testing.assert_allclose(feature, golden[name], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
