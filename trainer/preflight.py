@@ -63,6 +63,31 @@ def require_records(config: experiment_pb2.ExperimentOptions, mode: str) -> None
         raise ValueError(incomplete)
 
 
+def choose_run_folder(
+    config: experiment_pb2.ExperimentOptions, model_dir: Optional[str]
+) -> pathlib.Path:
+    """The folder of a run: `model_dir` if given, otherwise by the name of the experiment.
+
+    Raises:
+      ValueError: the name is needed and still holds a placeholder.
+    """
+    if model_dir:
+        return pathlib.Path(model_dir)
+    return pathlib.Path("runs", require_filled(config.experiment_name, "experiment_name"))
+
+
+def require_weights(
+    config: experiment_pb2.ExperimentOptions, mode: str, model_dir: pathlib.Path
+) -> None:
+    """Raises ValueError when a run that starts anew has weights whose place nothing fills."""
+    if mode == "continuous_eval" or (model_dir / "checkpoint").exists():
+        return
+    options = config.model_options
+    initial = require_filled(options.initial_checkpoint, "model_options.initial_checkpoint")
+    if not initial and mode in TRAINING_MODES:
+        require_filled(options.pretrained_weights, "model_options.pretrained_weights")
+
+
 def build_command(dataset_info: str, pattern: str) -> str:
     """The `kmax build-data` line that makes the records of a data set.
 

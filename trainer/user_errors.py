@@ -11,6 +11,8 @@ import sys
 import types
 from typing import Callable, Optional
 
+from trainer.log_messages import logging_to_stderr
+
 USER_ERROR = 2
 FAULT = 1
 INTERRUPTED = 130
@@ -26,9 +28,13 @@ _FILE_ERRORS = (
 
 
 def run_reporting_errors(command: Callable[[], int]) -> int:
-    """Runs a command and returns its exit code; errors a user can cause are one line on stderr."""
+    """Runs a command and returns its exit code; errors a user can cause are one line on stderr.
+
+    What the library logs meanwhile goes to stderr too.
+    """
     try:
-        return command()
+        with logging_to_stderr():
+            return command()
     except ValueError as error:
         if not _is_own(error.__traceback__):
             raise

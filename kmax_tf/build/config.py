@@ -14,7 +14,10 @@ from typing import Dict, Iterable, List, Sequence, Tuple, Union
 
 from google.protobuf import text_format
 
+from kmax_tf.build.deeplab2_config import is_deeplab2_config, translate_deeplab2_config
+from kmax_tf.build.deeplab2_overrides import require_own_path
 from kmax_tf.build.overrides import apply_override
+from kmax_tf.build.textproto import parse_text, scan_fields
 from kmax_tf.build.validation import validate
 from protos import data_pb2, experiment_pb2
 
@@ -22,8 +25,6 @@ DEFAULT_PLACEHOLDERS = {"KMAX_DATA": "data"}
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _PLACEHOLDER_OVERRIDE = re.compile(r"[A-Z][A-Z0-9_]*$")
-_UNKNOWN_FIELD = re.compile(r'Message type "([\w.]+)" has no field named "(\w+)"')
-_UNKNOWN_ENUM = re.compile(r'Enum type "([\w.]+)" has no value named (\w+)')
 
 
 def load_config(
@@ -32,7 +33,8 @@ def load_config(
     """Reads an experiment config.
 
     Args:
-      path: textproto file of `protos/experiment.proto`.
+      path: textproto file of `protos/experiment.proto`, or one of deeplab2 for kMaX-DeepLab or
+        MaX-DeepLab, which is translated (the log says how) before the overrides apply.
       overrides: `a.b=value` sets a field by its dotted path (repeated fields: values separated by
         commas; elements of repeated messages: their index as a path part); `NAME=value`, upper case
         without a dot, fills the placeholder `${NAME}`. Placeholders not given here come from the
@@ -51,6 +53,7 @@ def load_config(
     _require_used(placeholders, text, str(path))
     config = parse_config(text, str(path), placeholders)
     for field_path, value in field_overrides:
+        require_own_path(config, field_path)
         apply_override(config, field_path, value)
     validate(config)
     if config.HasField("eval_dataset_options") and not config.eval_dataset_options.dataset_info:
@@ -70,12 +73,22 @@ def inference_dataset_options(
 def parse_config(
     text: str, source: str, placeholders: Dict[str, str]
 ) -> experiment_pb2.ExperimentOptions:
-    """Parses a textproto after filling its placeholders; `source` names it in errors."""
+    """Parses a textproto of ours or of deeplab2 after filling its placeholders.
+
+    Args:
+      text: the content.
+      source: names it in errors.
+      placeholders: values of `${NAME}` that come before the environment.
+
+    Raises:
+      ValueError: the text cannot be read, or deeplab2's model is not one of ours.
+    """
+    filled = _fill(text, placeholders)
+    fields = scan_fields(filled)
+    if is_deeplab2_config(fields):
+        return translate_deeplab2_config(filled, fields, source)
     config = experiment_pb2.ExperimentOptions()
-    try:
-        text_format.Parse(_fill(text, placeholders), config)
-    except text_format.ParseError as error:
-        raise ValueError(_explain(error, source)) from None
+    parse_text(filled, config, source)
     return config
 
 
@@ -148,28 +161,3 @@ def _fill(text: str, placeholders: Dict[str, str]) -> str:
         return value.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'")
 
     return _PLACEHOLDER.sub(replace, text)
-
-
-def _explain(error: text_format.ParseError, source: str) -> str:
-    message = str(error)
-    place = f"{source}:{error.GetLine()}" if error.GetLine() else source
-    unknown = _UNKNOWN_FIELD.search(message)
-    if unknown:
-        descriptor = _descriptor(unknown.group(1))
-        known = [field.name for field in descriptor.fields]
-        near = difflib.get_close_matches(unknown.group(2), known, n=1, cutoff=0.0)
-        return (
-            f"{place}: {descriptor.name} has no field `{unknown.group(2)}`; the nearest known name "
-            f"is `{near[0]}`."
-        )
-    wrong = _UNKNOWN_ENUM.search(message)
-    if wrong:
-        enum = _descriptor(wrong.group(1), enum=True)
-        known = ", ".join(value.name for value in enum.values)
-        return f"{place}: {enum.name} accepts {known}; received {wrong.group(2)}."
-    return f"{place}: {message.split(' : ', 1)[-1].rstrip('.')}."
-
-
-def _descriptor(full_name: str, enum: bool = False):
-    pool = experiment_pb2.DESCRIPTOR.pool
-    return pool.FindEnumTypeByName(full_name) if enum else pool.FindMessageTypeByName(full_name)

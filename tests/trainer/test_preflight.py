@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 
 from kmax_tf.build.config import load_config
@@ -86,3 +88,30 @@ def test_an_interrupted_conversion_is_named(config, tmp_path):
     # One file of a complete split may be chosen.
     options.file_pattern[0] = str(tmp_path / "train-00001-*")
     preflight.require_records(config, "train")
+
+
+def test_the_run_folder_is_given_or_named_after_the_experiment(config):
+    assert preflight.choose_run_folder(config, None) == pathlib.Path("runs/coco_kmax_r50")
+    assert preflight.choose_run_folder(config, "there") == pathlib.Path("there")
+    config.experiment_name = "${EXPERIMENT_NAME}"
+    assert preflight.choose_run_folder(config, "there") == pathlib.Path("there")
+    with pytest.raises(ValueError, match=r"`experiment_name` .*--set EXPERIMENT_NAME="):
+        preflight.choose_run_folder(config, None)
+
+
+def test_weights_with_an_unfilled_place_are_missed_before_anything_slow(config, tmp_path):
+    options = config.model_options
+    preflight.require_weights(config, "train", tmp_path)
+    options.pretrained_weights = "${PRETRAINED_WEIGHTS}"
+    with pytest.raises(ValueError, match=r"`model_options\.pretrained_weights`.*PRETRAINED_WEIG"):
+        preflight.require_weights(config, "train", tmp_path)
+    preflight.require_weights(config, "eval", tmp_path)  # It reads a whole checkpoint instead.
+    options.initial_checkpoint = "somewhere"  # It may hold the encoder.
+    preflight.require_weights(config, "train", tmp_path)
+    options.initial_checkpoint = "${INIT_CHECKPOINT}"
+    for mode in ("train", "eval"):
+        with pytest.raises(ValueError, match=r"`model_options\.initial_checkpoint`.*INIT_CHECKPO"):
+            preflight.require_weights(config, mode, tmp_path)
+    preflight.require_weights(config, "continuous_eval", tmp_path)
+    (tmp_path / "checkpoint").touch()  # The run goes on from its own checkpoint.
+    preflight.require_weights(config, "train", tmp_path)
