@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import List, Optional
 
 
 def add_model_arguments(
@@ -30,3 +31,24 @@ def add_model_arguments(
         metavar="FIELD=VALUE",
         help="overrides a field of the config, or fills ${NAME}; repeatable",
     )
+
+
+def add_allow_missing_argument(parser: argparse.ArgumentParser, source: str) -> None:
+    """Adds `--allow_missing`.
+
+    Args:
+      parser: gets the flag.
+      source: what may lack something, in words.
+    """
+    parser.add_argument(
+        "--allow_missing",
+        metavar="PART[,PART...]",
+        help=f"what {source} may lack or hold in another shape, and what starts with initial "
+        "values instead: `heads` = everything whose shape depends on the number of classes; else "
+        "prefixes of variables (semantic_head)",
+    )
+
+
+def split_list(value: Optional[str]) -> List[str]:
+    """The elements of a comma-separated flag; none where it was not given."""
+    return [] if value is None else value.split(",")

@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from evaluation.crowd import crowd_note
 from evaluation.evaluator import Evaluator
-from kmax_tf.build.config import require_filled
 from kmax_tf.build.data import build_dataset, require_same_classes
+from kmax_tf.build.initial_weights import load_initial_weights, load_weights_to_evaluate
 from kmax_tf.build.losses import build_loss
 from kmax_tf.build.model import build_model
 from kmax_tf.build.post_processing import build_post_processor
-from kmax_tf.checkpoints.loading import load_checkpoint
+from kmax_tf.checkpoints.report import summarize
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.data.records import count_records
 from kmax_tf.structures import DatasetInfo
@@ -209,14 +209,21 @@ def make_eval_summaries(run: Run) -> EvalSummaries:
     )
 
 
-def make_manager(run: Run, trackables: Dict[str, Any]) -> tf.train.CheckpointManager:
-    """The checkpoints of the run; without one, the initial checkpoint is loaded instead."""
+def make_manager(
+    run: Run, trackables: Dict[str, Any], *, trains: bool
+) -> tf.train.CheckpointManager:
+    """The checkpoints of the run; without one, the weights to start from are loaded instead.
+
+    Args:
+      run: whose checkpoints.
+      trackables: what is saved, by name.
+      trains: whether parts of the model may start untrained.
+    """
 
     def initialize() -> None:
-        path = initial_checkpoint(run)
-        if path:
-            report = load_checkpoint(run.model, path)
-            run.progress.write(f"Loaded {len(report.loaded)} variables from {path}.")
+        load = load_initial_weights if trains else load_weights_to_evaluate
+        for report in load(run.model, run.config.model_options):
+            run.progress.write(summarize(report))
 
     return checkpointing.create_manager(
         run.model_dir,
@@ -227,9 +234,3 @@ def make_manager(run: Run, trackables: Dict[str, Any]) -> tf.train.CheckpointMan
         explain=lambda: run_folder.explain_misfit(run.model_dir, run.config),
         initialize=initialize,
     )
-
-
-def initial_checkpoint(run: Run) -> str:
-    """Path of the checkpoint to start from; empty = none."""
-    path = run.config.model_options.initial_checkpoint
-    return require_filled(path, "model_options.initial_checkpoint")

@@ -13,7 +13,8 @@ from typing import Callable, Iterable, List, Mapping, Optional
 import tensorflow as tf
 
 from kmax_tf.checkpoints import mapping
-from kmax_tf.checkpoints.loading import describe_misfit, open_checkpoint
+from kmax_tf.checkpoints.files import open_checkpoint
+from kmax_tf.checkpoints.report import describe_misfit
 
 BEST_FOLDER = "best"
 _BEST_PQ = f"best_pq{mapping.VALUE_SUFFIX}"

@@ -63,7 +63,8 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     with run.strategy.scope():
         optimizer = build_optimizer(run.model, run.config.trainer_options.solver_options)
     evaluates = mode in preflight.EVALUATING_MODES
-    manager = assembly.make_manager(run, {"model": run.model, "optimizer": optimizer.slots})
+    trackables = {"model": run.model, "optimizer": optimizer.slots}
+    manager = assembly.make_manager(run, trackables, trains=True)
     train_summaries = assembly.make_train_summaries(run)
     eval_summaries = assembly.make_eval_summaries(run) if evaluates else None
     per_loop = run.config.trainer_options.steps_per_loop
@@ -121,9 +122,10 @@ def _train_to_the_end(run: assembly.Run, controller: orbit.Controller, evaluates
 
 def _evaluate(run: assembly.Run, mode: str) -> int:
     eval_summaries = assembly.make_eval_summaries(run)
-    manager = assembly.make_manager(run, {"model": run.model})
+    manager = assembly.make_manager(run, {"model": run.model}, trains=False)
     options = run.config.evaluator_options
-    if mode == "eval" and not manager.latest_checkpoint and not assembly.initial_checkpoint(run):
+    initial = run.config.model_options.initial_checkpoint
+    if mode == "eval" and not manager.latest_checkpoint and not initial:
         raise ValueError(
             f"`--model_dir` {run.model_dir} holds no checkpoint, and "
             "`model_options.initial_checkpoint` is empty: there is nothing to evaluate."

@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # Started as a file: its folder is on the path, n
 
 from kmax_tf.build.config import load_config
 from trainer import preflight
-from trainer.arguments import add_model_arguments
+from trainer.arguments import add_allow_missing_argument, add_model_arguments
 from trainer.cli import Parser
 from trainer.user_errors import run_reporting_errors
 
@@ -27,6 +27,7 @@ MODES = ("train_and_eval", "train", "eval", "continuous_eval")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `kmax train`."""
     add_model_arguments(parser, checkpoint=False)
+    add_allow_missing_argument(parser, "model_options.initial_checkpoint")
     parser.add_argument("--mode", choices=MODES, default=MODES[0])
     parser.add_argument("--model_dir", help="run folder (default: runs/<experiment_name>)")
     parser.add_argument("--num_gpus", type=int, help="default: all that are visible; 0 = CPU")
@@ -42,9 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       ValueError: the config, the data or the run folder is at fault.
     """
-    config = load_config(arguments.config_file, arguments.set)
+    overrides = list(arguments.set)
+    if arguments.allow_missing is not None:
+        overrides.append(f"model_options.allow_missing={arguments.allow_missing}")
+    config = load_config(arguments.config_file, overrides)
     preflight.require_records(config, arguments.mode)
-    model_dir = pathlib.Path(arguments.model_dir or f"runs/{config.experiment_name}")
+    model_dir = preflight.choose_run_folder(config, arguments.model_dir)
+    if not arguments.check:
+        preflight.require_weights(config, arguments.mode, model_dir)
     preflight.require_writable(model_dir, create=not arguments.check)
 
     from trainer import check, experiment

@@ -11,7 +11,8 @@ from kmax_tf.build.config import inference_dataset_options
 from kmax_tf.build.data import crop_size, require_same_classes, resize_options
 from kmax_tf.build.model import build_model
 from kmax_tf.build.post_processing import build_post_processor
-from kmax_tf.checkpoints.loading import find_checkpoint, load_checkpoint
+from kmax_tf.checkpoints.formats import open_source
+from kmax_tf.checkpoints.loading import load_source
 from kmax_tf.data import geometry
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.structures import DatasetInfo, PanopticPrediction
@@ -47,19 +48,18 @@ def build_inference(
     Args:
       config: checked (`load_config`); sizes and classes are those of `eval_dataset_options`, or of
         `train_dataset_options` where it is absent.
-      checkpoint: loaded into the model: prefix, or a folder, which means its latest. None = the
-        weights stay as they are.
+      checkpoint: loaded into the model, see `load_checkpoint`: prefix, or a folder, which means
+        its latest. None = the weights stay as they are.
       model: built from `config` already; None = it is built here.
 
     Raises:
       ValueError: there is no such checkpoint, or it is of another model.
     """
     require_same_classes(config)
-    if checkpoint is not None:
-        find_checkpoint(checkpoint)  # Before the slow part.
+    source = None if checkpoint is None else open_source(checkpoint)  # Before the slow part.
     built = build_model(config) if model is None else model
-    if checkpoint is not None:
-        load_checkpoint(built, checkpoint)
+    if source is not None:
+        load_source(built, source)
     post_process = build_post_processor(config)
     options = inference_dataset_options(config)
     return Inference(

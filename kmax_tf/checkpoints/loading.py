@@ -1,149 +1,182 @@
-"""Loads the variables of a model from a checkpoint."""
+"""Loads the variables of a model from a checkpoint of any known format."""
 
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, Mapping, Sequence, Union
 
-import numpy as np
 import tensorflow as tf
 
 from kmax_tf.checkpoints import mapping
+from kmax_tf.checkpoints.allowance import Allowance
+from kmax_tf.checkpoints.formats import Source, open_source
+from kmax_tf.checkpoints.identify import describe_source
+from kmax_tf.checkpoints.parts import ENCODER, is_class_shaped
+from kmax_tf.checkpoints.report import LoadReport, describe_misfit
 
-_SHOWN = 3
+Path = Union[str, os.PathLike]
 
 
-class LoadReport(NamedTuple):
-    """What was loaded.
+class MisfitError(ValueError):
+    """A file does not fit a model.
 
-    Attributes:
-      loaded: attribute paths of the variables that took their value from the file.
-      missing: paths that the file does not hold.
-      unused: names of the file's arrays that the model has no place for.
-      mismatched: sentences `path: shape in the model, shape in the file`.
+    Args:
+      message: one sentence.
+      report: as if all that fits had been loaded; nothing was.
     """
 
-    loaded: Tuple[str, ...]
-    missing: Tuple[str, ...]
-    unused: Tuple[str, ...]
-    mismatched: Tuple[str, ...]
-
-
-def find_checkpoint(path: Union[str, os.PathLike]) -> str:
-    """Prefix of the checkpoint at `path`: a prefix, or a folder, which means its latest.
-
-    Raises:
-      ValueError: nothing there.
-    """
-    path = os.fspath(path)
-    if path.endswith(".index"):
-        path = path[: -len(".index")]
-    if tf.io.gfile.isdir(path):
-        latest = tf.train.latest_checkpoint(path)
-        if latest is None:
-            raise ValueError(f"The folder {path} holds no checkpoint.")
-        return latest
-    if not tf.io.gfile.exists(path + ".index"):
-        raise ValueError(f"There is no checkpoint {path}: {path}.index does not exist.")
-    return path
-
-
-def open_checkpoint(path: Union[str, os.PathLike]) -> tf.train.CheckpointReader:
-    """Reader of the checkpoint at `path` (prefix or folder); ValueError where it is unreadable."""
-    prefix = find_checkpoint(path)
-    try:
-        return tf.train.load_checkpoint(prefix)
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"The checkpoint {prefix} cannot be read: {reason}") from None
+    def __init__(self, message: str, report: LoadReport) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 def load_checkpoint(
-    model: tf.keras.Model, path: Union[str, os.PathLike], *, allow_missing: Sequence[str] = ()
+    model: tf.keras.Model, path: Path, *, allow_missing: Sequence[str] = ()
 ) -> LoadReport:
-    """Sets the variables of `model` to the values in a checkpoint of our own.
+    """Sets the variables of `model` to the values in a checkpoint.
+
+    The format is recognised by the names in the file: a checkpoint of this project (of a training
+    run, or of a model alone) or of deeplab2 (kMaX-DeepLab, MaX-DeepLab).
 
     Args:
       model: has its variables.
-      path: prefix (`.../ckpt-1000`), or a folder, which means its latest; a checkpoint of a
-        training run or of a model alone.
-      allow_missing: path prefixes (`semantic_head`) of variables that may be absent from the file
-        or differ in shape: they keep their value, and the report names them.
+      path: prefix (`.../ckpt-1000`), or a folder, which means its latest.
+      allow_missing: what may differ, and keeps its value where it does; the report names it.
+        `heads` stands for every variable whose shape depends on the number of classes: these keep
+        their value even where the file's would fit. Anything else is the prefix of paths
+        (`semantic_head`) of variables that the file may lack or hold in another shape, or that the
+        model may lack.
 
     Returns:
       The report; without `allow_missing` all of the model and of the file is accounted for.
 
     Raises:
-      ValueError: no such checkpoint, or one of another model; nothing is changed then.
+      ValueError: no such checkpoint, one of another model or of the pixel encoder alone, or an
+        unknown entry of `allow_missing`; nothing is changed then.
     """
-    reader = open_checkpoint(path)
-    shapes = model_shapes(reader.get_variable_to_shape_map())
-    variables = mapping.variables_by_path(model)
-    comparison = mapping.compare(variables, shapes)
-    _require_fit(comparison, os.fspath(path), allow_missing)
-    values = _read_values(reader, comparison.fitting, os.fspath(path))
-    for variable_path, value in values.items():
-        variables[variable_path].assign(value)
-    return LoadReport(
-        loaded=tuple(comparison.fitting),
-        missing=comparison.missing,
-        unused=comparison.unused,
-        mismatched=tuple(comparison.mismatched.values()),
+    return load_source(model, open_source(path), allow_missing=allow_missing)
+
+
+def load_initial_checkpoint(
+    model: tf.keras.Model, path: Path, *, allow_missing: Sequence[str] = ()
+) -> LoadReport:
+    """As `load_checkpoint`, but a file may hold the pixel encoder alone.
+
+    The other parts keep their values then, and the report lists them as missing; arrays of image
+    classification are listed as unused.
+    """
+    source = open_source(path)
+    return load_source(
+        model, source, allow_missing=allow_missing, encoder_alone=source.encoder_alone
     )
 
 
-def _read_values(
-    reader: tf.train.CheckpointReader, names: Mapping[str, str], path: str
-) -> Dict[str, np.ndarray]:
-    """Arrays by the path of their variable; all are read before anything is assigned."""
-    try:
-        return {variable_path: reader.get_tensor(name) for variable_path, name in names.items()}
-    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+def load_encoder_weights(encoder: tf.keras.layers.Layer, path: Path) -> LoadReport:
+    """Sets the variables of a pixel encoder used alone.
+
+    Args:
+      encoder: has its variables (was called once).
+      path: as in `load_checkpoint`, of a whole model or of an encoder alone; also weights of a
+        deeplab2 encoder that Keras wrote, and ConvNeXt weights (.safetensors, .pth).
+
+    Returns:
+      The report; arrays of the file's other parts are listed as unused.
+
+    Raises:
+      ValueError: no such file, or one of another encoder; nothing is changed then.
+    """
+    relative = mapping.variables_by_path(encoder)
+    if not relative:
+        raise ValueError("`encoder` has no variables yet: call it on an image first.")
+    variables = {f"{ENCODER}/{path}": variable for path, variable in relative.items()}
+    return _load(variables, open_source(path), (), encoder_alone=True)
+
+
+def load_source(
+    model: tf.keras.Model,
+    source: Source,
+    *,
+    allow_missing: Sequence[str] = (),
+    encoder_alone: bool = False,
+) -> LoadReport:
+    """As `load_checkpoint`, from an open file.
+
+    Args:
+      model: has its variables.
+      source: the file.
+      allow_missing: see `load_checkpoint`.
+      encoder_alone: whether nothing but the pixel encoder is compared and loaded.
+    """
+    if source.encoder_alone and not encoder_alone and not allow_missing:
         raise ValueError(
-            f"The checkpoint {path} cannot be read, its data file may be incomplete: {reason}"
-        ) from None
-
-
-def model_shapes(file_shapes: Dict[str, List[int]]) -> Dict[str, List[int]]:
-    """The entries of a file that belong to the model (not to the optimiser or the step)."""
-    return {
-        name: shape
-        for name, shape in file_shapes.items()
-        if name.startswith(mapping.MODEL_PREFIX) and name.endswith(mapping.VALUE_SUFFIX)
-    }
-
-
-def describe_misfit(comparison: mapping.Comparison) -> str:
-    """The differences as one clause: how many of each kind, and the first few names."""
-    parts = []
-    for count_of, items in (
-        ("missing in the file", comparison.missing),
-        ("unknown to the model", comparison.unused),
-        ("of another shape", tuple(comparison.mismatched.values())),
-    ):
-        if items:
-            names = [item.replace(mapping.VALUE_SUFFIX, "") for item in items[:_SHOWN]]
-            more = ", ..." if len(items) > _SHOWN else ""
-            parts.append(f"{len(items)} {count_of} ({', '.join(names)}{more})")
-    return "; ".join(parts)
-
-
-def _require_fit(comparison: mapping.Comparison, path: str, allow_missing: Sequence[str]) -> None:
-    def excused(variable_path: str) -> bool:
-        return any(
-            variable_path == prefix or variable_path.startswith(prefix.rstrip("/") + "/")
-            for prefix in allow_missing
+            f"{source.path} ({source.format}) holds the pixel encoder alone, so the other parts "
+            "would be untrained; a training starts from it when it is "
+            "`model_options.initial_checkpoint` or `model_options.pretrained_weights`."
         )
+    variables = mapping.variables_by_path(model)
+    return _load(variables, source, allow_missing, encoder_alone)
+
+
+def _load(
+    variables: Mapping[str, tf.Variable],
+    source: Source,
+    allow_missing: Sequence[str],
+    encoder_alone: bool,
+) -> LoadReport:
+    comparison = mapping.compare(variables, source.shapes, source.name_of_path, source.our_shape)
+    allowance = Allowance(allow_missing, paths=variables, names=source.shapes)
+
+    def is_fault(name: str) -> bool:
+        return not allowance.excuses(name)
+
+    def is_compared(path: str) -> bool:
+        return not encoder_alone or path.startswith(f"{ENCODER}/")
+
+    def is_comparable(name: str) -> bool:
+        return (not source.encoder_alone and not encoder_alone) or source.is_encoder(name)
 
     faults = mapping.Comparison(
         fitting=comparison.fitting,
-        missing=tuple(p for p in comparison.missing if not excused(p)),
-        unused=tuple(n for n in comparison.unused if not excused(n[len(mapping.MODEL_PREFIX) :])),
-        mismatched={p: s for p, s in comparison.mismatched.items() if not excused(p)},
+        missing=tuple(p for p in comparison.missing if is_fault(p) and is_compared(p)),
+        unused=tuple(n for n in comparison.unused if is_fault(n) and is_comparable(n)),
+        mismatched={p: s for p, s in comparison.mismatched.items() if is_fault(p)},
+    )
+    chosen = [path for path in comparison.fitting if not allowance.resets(path)]
+    report = LoadReport(
+        loaded=tuple(chosen),
+        missing=comparison.missing,
+        unused=comparison.unused,
+        mismatched=tuple(comparison.mismatched.values()),
+        reset=tuple(path for path in variables if allowance.resets(path)),
+        path=source.path,
+        format=source.format,
+        encoder_alone=encoder_alone,
     )
     if faults.missing or faults.unused or faults.mismatched:
-        raise ValueError(
-            f"{path} is a checkpoint of another model: of its variables "
-            f"{len(faults.fitting)} fit, {describe_misfit(faults)}."
-        )
+        raise MisfitError(_explain(faults, source, len(variables)), report)
+    _assign(variables, source, chosen)
+    return report
+
+
+def _assign(variables: Mapping[str, tf.Variable], source: Source, paths: Sequence[str]) -> None:
+    """All is read before anything is assigned: a damaged file leaves the model as it is.
+
+    Each array is let go once it is assigned, so the weights are never in memory more than twice.
+    """
+    values: Dict[str, object] = source.read(paths)
+    while values:
+        path, value = values.popitem()
+        variables[path].assign(tf.cast(value, variables[path].dtype))
+
+
+def _explain(faults: mapping.Comparison, source: Source, num_variables: int) -> str:
+    text = (
+        f"{source.path} is a checkpoint of another model: of {num_variables} variables "
+        f"{len(faults.fitting)} fit; {describe_misfit(faults)}"
+    )
+    if faults.missing or faults.unused or not all(map(is_class_shaped, faults.mismatched)):
+        return f"{text}; {describe_source(source)}."
+    return (
+        f"{text}; it differs in the number of classes alone: `--allow_missing=heads` of `kmax "
+        "train` and `kmax import` loads the rest and starts what depends on the classes anew."
+    )

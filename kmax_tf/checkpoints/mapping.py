@@ -16,6 +16,7 @@ VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 MODEL_PREFIX = "model/"
 
 NameOfPath = Callable[[str], str]
+ShapeOfPath = Callable[[str, Sequence[int]], Sequence[int]]
 
 
 class Comparison(NamedTuple):
@@ -67,6 +68,7 @@ def compare(
     variables: Mapping[str, tf.Variable],
     file_shapes: Mapping[str, Sequence[int]],
     name_of_path: NameOfPath = own_name,
+    shape_of_path: ShapeOfPath = lambda path, shape: shape,
 ) -> Comparison:
     """Compares the variables of a model with the arrays of a file.
 
@@ -74,6 +76,7 @@ def compare(
       variables: path -> variable.
       file_shapes: name -> shape of each array in the file that belongs to the model.
       name_of_path: how the file names the variable at a path.
+      shape_of_path: path and shape in the file -> shape in the layout of the model.
     """
     fitting: Dict[str, str] = {}
     missing = []
@@ -85,7 +88,7 @@ def compare(
             missing.append(path)
             continue
         used.add(name)
-        shapes = list(variable.shape), list(file_shapes[name])
+        shapes = list(variable.shape), list(shape_of_path(path, file_shapes[name]))
         if shapes[0] == shapes[1]:
             fitting[path] = name
         else:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from trainer import cli
-from trainer.arguments import add_model_arguments
+from trainer.arguments import add_allow_missing_argument, add_model_arguments, split_list
 
 
 def test_what_is_asked_for_and_what_is_required(capsys):
@@ -22,6 +22,14 @@ def test_what_is_asked_for_and_what_is_required(capsys):
     parser = cli.Parser(prog="kmax test")
     add_model_arguments(parser, checkpoint=False)
     assert vars(parser.parse_args(["--config_file=c"])) == {"config_file": "c", "set": []}
+
+
+def test_exceptions_are_separated_by_commas():
+    parser = cli.Parser(prog="kmax test")
+    add_allow_missing_argument(parser, "SOURCE")
+    assert split_list(parser.parse_args([]).allow_missing) == []
+    parsed = parser.parse_args(["--allow_missing=heads,semantic_head"])
+    assert split_list(parsed.allow_missing) == ["heads", "semantic_head"]
 
 
 @pytest.mark.parametrize("command", ["eval", "predict", "export"])

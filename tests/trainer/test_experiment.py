@@ -154,6 +154,40 @@ def test_the_initial_checkpoint_is_loaded(run, tmp_path, capfd):
         assert "does not fit the config" in capfd.readouterr().err
 
 
+def test_parts_that_may_be_missing_start_anew(run, tmp_path, capfd):
+    assert run("--mode=train", steps=1, folder="first") == 0
+    initial = f"--set=model_options.initial_checkpoint={tmp_path / 'first'}"
+    exceptions = "--allow_missing=head,norm/gamma"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "build_model", lambda config: toy.ToyModel(3))
+        patch.setattr(assembly, "build_loss", lambda config: toy.ToyLoss())
+        assert run("--mode=train", initial, exceptions, folder="second") == 2
+        assert "norm: 3 of another shape (norm/" in capfd.readouterr().err
+    assert run("--mode=train", initial, exceptions, steps=1, folder="third") == 0
+    assert "Loaded 8 variables from" in capfd.readouterr().out
+    config = (tmp_path / "third" / "config.textproto").read_text()
+    assert 'allow_missing: "head"\n  allow_missing: "norm/gamma"' in config
+    # An evaluation takes no untrained part.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "build_model", lambda config: toy.ToyModel(3))
+        assert run("--mode=eval", initial, "--allow_missing=head,norm", folder="fourth") == 2
+        assert "another model" in capfd.readouterr().err
+
+
+def test_a_training_starts_from_an_encoder(run, tmp_path, capfd):
+    encoder = toy.ToyModel().pixel_encoder
+    root = tf.Module()
+    root.pixel_encoder = encoder
+    prefix = tf.train.Checkpoint(model=root).write(str(tmp_path / "encoder"))
+    for field in ("initial_checkpoint", "pretrained_weights"):
+        weights = f"--set=model_options.{field}={prefix}"
+        assert run("--mode=train", weights, steps=1, folder=field) == 0
+        assert "Loaded 2 variables of the pixel encoder from" in capfd.readouterr().out
+    weights = f"--set=model_options.initial_checkpoint={prefix}"
+    assert run("--mode=eval", weights, folder="eval") == 2
+    assert "holds the pixel encoder alone" in capfd.readouterr().err
+
+
 def test_a_fault_stops_the_run_and_names_images(run, tmp_path, capfd):
     class Faulty(toy.ToyLoss):
         def with_diagnostics(self, targets, output, *, seed):
