@@ -5,10 +5,17 @@ import pytest
 import tensorflow as tf
 
 from kmax_tf.build.config import load_config
-from kmax_tf.build.model import build_model, build_model_for
+from kmax_tf.build.model import PIXEL_ENCODERS, build_model, build_model_for
 from kmax_tf.data.dataset_info import load_dataset_info
+from protos import model_pb2
 
 TINY = "configs/test/tiny.textproto"
+
+TINY_ENCODERS = {
+    "resnet": {},
+    "axial_resnet": {"depths": (1, 1, 2, 1), "widths": (2, 3, 8, 8), "stem_width": (3,)},
+    "convnext": {"depths": (1, 1, 2, 1), "widths": (4, 5, 6, 7)},
+}
 
 
 def test_classes_come_from_the_data_set():
@@ -88,3 +95,37 @@ def test_precision_is_that_of_the_config_and_stays_inside():
         assert logits.dtype == tf.float32
         assert np.isfinite(logits).all()
     assert tf.keras.mixed_precision.global_policy().name == "float32"
+
+
+def test_every_encoder_of_the_config_is_known():
+    encoders = model_pb2.ModelOptions.DESCRIPTOR.oneofs_by_name["pixel_encoder"].fields
+    assert {field.name for field in encoders} == set(PIXEL_ENCODERS) == set(TINY_ENCODERS)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("encoder", TINY_ENCODERS)
+def test_every_encoder_trains(encoder, precision):
+    overrides = [f"model_options.{encoder}.drop_path_keep_prob=0.9"]
+    for field, values in TINY_ENCODERS[encoder].items():
+        overrides.append(f"model_options.{encoder}.{field}={','.join(map(str, values))}")
+    config = load_config(TINY, [*overrides, f"trainer_options.precision={precision}"])
+    assert config.model_options.WhichOneof("pixel_encoder") == encoder
+    model = build_model(config)
+    chosen = model.pixel_encoder
+    assert chosen.drop_path_keep_prob == pytest.approx(0.9)
+    for field, values in TINY_ENCODERS[encoder].items():
+        assert tuple(np.atleast_1d(getattr(chosen, field))) == values
+    images = tf.random.stateless_uniform([2, 65, 40, 3], [1, 2], 0.0, 255.0)
+    assert {feature.dtype.name for feature in chosen(images).values()} == {precision}
+    with tf.GradientTape() as tape:
+        output = model(images, training=True)
+        predictions = (output.final, *output.auxiliary)
+        logits = [output.semantic_logits]
+        logits += [p.mask_logits for p in predictions] + [p.class_logits for p in predictions]
+        loss = tf.add_n([tf.reduce_mean(tf.square(values)) for values in logits])
+    gradients = tape.gradient(loss, model.trainable_variables)
+    for variable, gradient in zip(model.trainable_variables, gradients):
+        assert np.isfinite(gradient).all(), variable.name
+        variable.assign_sub(1e-3 * gradient)
+    assert np.isfinite(loss)
+    assert np.isfinite(model(images).final.mask_logits).all()
