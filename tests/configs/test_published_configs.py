@@ -257,4 +257,4 @@ def test_models_have_the_parameters_of_the_reference(name):
     parameters = sum(variable.shape.num_elements() for variable in model.trainable_variables)
     if name in PARAMETERS:
         assert parameters == PARAMETERS[name]
-    assert parameters > 60_000_000
+    assert parameters > 50_000_000
