@@ -137,3 +137,24 @@ def test_training(name, model, arrays):
     np.testing.assert_allclose(changes, arrays[f"{case}/moving_delta_l2"], rtol=2e-4, atol=1e-7)
     norms = [np.linalg.norm(after[key]) for key in moving]
     np.testing.assert_allclose(norms, arrays[f"{case}/moving_after_l2"], rtol=2e-6)
+
+
+@pytest.mark.slow
+def test_inference_in_bfloat16(name, arrays):
+    case = "infer_65x65"
+    model = build(name, "trainer_options.precision=bfloat16")
+    kmax_models.fill_variables(model)
+    image = tf.cast(arrays[f"{case}/image"], tf.float32)
+    pyramid = model.pixel_encoder(image / 127.5 - 1.0)
+    per_pixel = model.pixel_decoder(pyramid).per_pixel
+    features = {
+        "encoder/stage5": tf.cast(pyramid["stage5"], tf.float32),
+        "pixel_decoder/decoder_output": tf.cast(per_pixel, tf.float32),
+    }
+    for key, value in by_name(model(image, with_semantic=True)).items():
+        features[f"out/{key}"] = value
+    errors = {}
+    for key, value in features.items():
+        errors.update(relative_errors(value, arrays, f"{case}/{key}"))
+    # Measured: up to 0.013 for features, 0.027 for mask logits, where a pixel may change its slot.
+    assert max(errors.values()) < 0.06, errors
