@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kmax_tf.checkpoints import convnext_weights
 from kmax_tf.checkpoints.loading import (
     MisfitError,
     load_checkpoint,
@@ -11,6 +12,7 @@ from kmax_tf.checkpoints.loading import (
     load_initial_checkpoint,
 )
 from kmax_tf.checkpoints.mapping import variables_by_path
+from kmax_tf.pixel_encoders.convnext import ConvNeXt
 from tests.checkpoints import toy
 
 
@@ -210,6 +212,36 @@ def test_an_encoder_used_alone_takes_its_part_of_any_file(tmp_path, kind):
     assert report.missing == ()
     assert len(report.unused) == len(named) - len(toy.ENCODER)
     _assert_values(model, values, untouched=set(toy.KMAX) - toy.ENCODER)
+
+
+@pytest.mark.parametrize("form", ["timm", "authors"])
+def test_convnext_weights_of_others(tmp_path, form):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    encoder = ConvNeXt(depths=(1, 1, 1, 1), widths=(2, 2, 2, 2), drop_path_keep_prob=1.0)
+    encoder(tf.zeros([1, 32, 32, 3]))
+    layout = {
+        "timm": ("stem.0.weight", "stages.0.blocks.0.conv_dw.weight"),
+        "authors": ("downsample_layers.0.0.weight", "stages.0.0.dwconv.weight"),
+    }[form]
+    name_of_path = convnext_weights.name_of_path(layout)
+    rng = np.random.default_rng(0)
+    file, expected = {"head.bias": np.zeros(1000, np.float32)}, {}
+    for path, variable in variables_by_path(encoder).items():
+        axes = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(variable.shape)]
+        value = rng.normal(size=variable.shape).astype(np.float32)
+        theirs = value.reshape(-1) if path.endswith("layer_scale") else value.transpose(axes)
+        file[name_of_path(path)] = np.ascontiguousarray(theirs)
+        expected[path] = value
+    safetensors.save_file(file, tmp_path / "convnext.safetensors")
+    report = load_encoder_weights(encoder, tmp_path / "convnext.safetensors")
+    assert report.unused == ("head.bias",)
+    assert len(report.loaded) == len(expected)
+    for path, variable in variables_by_path(encoder).items():
+        np.testing.assert_array_equal(variable, expected[path], path)
+    deeper = ConvNeXt(depths=(1, 1, 2, 1), widths=(2, 2, 2, 2), drop_path_keep_prob=1.0)
+    deeper(tf.zeros([1, 32, 32, 3]))
+    with pytest.raises(MisfitError, match="pixel encoder: 9 missing"):
+        load_encoder_weights(deeper, tmp_path / "convnext.safetensors")
 
 
 def test_an_encoder_without_variables_is_named(tmp_path):

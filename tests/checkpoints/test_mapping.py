@@ -50,3 +50,9 @@ def test_compare_sorts_variables_into_four_kinds():
     assert comparison.missing == ("c",)
     assert comparison.unused == ("D",)
     assert comparison.mismatched == {"b": "b: [1] in the model, [2] in the file"}
+
+
+def test_shapes_may_be_turned_into_our_layout():
+    variables = {"a": tf.Variable(tf.zeros([2, 3]))}
+    turned = mapping.compare(variables, {"a": [3, 2]}, str, lambda path, shape: shape[::-1])
+    assert turned.fitting == {"a": "a"}
