@@ -16,12 +16,12 @@ from tests.golden.fill_rule import SUFFIX, fill
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "model"
 
-ENCODERS: Dict[str, List[str]] = {
-    "kmax_r50": ["model_options.resnet.variant=RESNET_50"],
-    "kmax_axial_r50": ["model_options.axial_resnet.variant=AXIAL_RESNET_50"],
-    "kmax_convnext_tiny": ["model_options.convnext.variant=CONVNEXT_TINY"],
+ENCODERS = {
+    "kmax_r50": "resnet",
+    "kmax_axial_r50": "axial_resnet",
+    "kmax_convnext_tiny": "convnext",
 }
-"""Name of a model -> overrides of the ResNet-50 config that give its encoder."""
+"""Name of a model, and of its config -> its encoder in the config."""
 
 
 class Entry(NamedTuple):

@@ -20,9 +20,12 @@ CASES = ["infer_65x65", "infer_97x129"]
 
 
 def build(name: str, *overrides: str) -> tf.keras.Model:
-    keep = "model_options.kmax_transformer_decoder.drop_path_keep_prob=1.0"
-    overrides = (keep, *kmax_models.ENCODERS[name], *overrides)
-    return build_model(load_config("configs/coco/kmax_r50.textproto", overrides))
+    overrides = (
+        f"model_options.{kmax_models.ENCODERS[name]}.drop_path_keep_prob=1.0",
+        "model_options.kmax_transformer_decoder.drop_path_keep_prob=1.0",
+        *overrides,
+    )
+    return build_model(load_config(f"configs/coco/{name}.textproto", overrides))
 
 
 @pytest.fixture(scope="module", params=list(kmax_models.ENCODERS))

@@ -53,6 +53,24 @@ def test_drop_path_grows_linearly_over_all_blocks():
     assert tiny.stages[3][2].drop_path.keep_prob == pytest.approx(0.7)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("convnext_tiny", 28589128 - 1000 * (768 + 1) - 2 * 768),
+        ("convnext_small", 50223688 - 1000 * (768 + 1) - 2 * 768),
+        ("convnext_base", 88591464 - 1000 * (1024 + 1) - 2 * 1024),
+        ("convnext_large", 197767336 - 1000 * (1536 + 1) - 2 * 1536),
+        ("convnext_xlarge", 350196968 - 1000 * (2048 + 1) - 2 * 2048),
+    ],
+)
+def test_published_sizes(name, parameters):
+    """The publication counts a classifier of 1000 classes and the norm before it."""
+    with tf.Graph().as_default():  # Without memory for the variables.
+        encoder = ConvNeXt(**CONVNEXT_SIZES[name]._asdict(), drop_path_keep_prob=1.0)
+        encoder(tf.zeros([1, 33, 33, 3]))
+    assert sum(np.prod(variable.shape) for variable in encoder.trainable_weights) == parameters
+
+
 def test_sizes_are_checked():
     with pytest.raises(ValueError, match="`widths` needs 4 entries"):
         ConvNeXt(**{**CONFIG, "widths": (4, 4)})
