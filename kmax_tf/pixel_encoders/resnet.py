@@ -18,6 +18,14 @@ class ResNet(PixelEncoder):
 
     Result: `stage1` (raw stem, stride 2) to `stage5` (`output_stride`).
 
+    Usage:
+      encoder = ResNet(
+          **RESNET_SIZES["resnet_50"]._asdict(),
+          drop_path_keep_prob=1.0,
+          norm=NormSettings(momentum=0.99, epsilon=1e-3, sync=True),
+      )
+      stage5 = encoder(images)["stage5"]  # images [B, H, W, 3] in -1..1
+
     Args:
       depths: blocks of stages 2..5.
       widths: base widths of stages 2..5.
