@@ -67,6 +67,8 @@ class NormedAttention(tf.keras.layers.Layer):
           [B, L, value_width].
         """
         batch, length, _ = dimensions(query)
+        # Keras casts the first argument only.
+        key, value = tf.cast(key, query.dtype), tf.cast(value, query.dtype)
         query, key, value = (self._split_heads(part) for part in (query, key, value))
         similarity = tf.einsum("bqnd,bknd->bnqk", query, key)
         weights = tf.nn.softmax(self.similarity_norm(similarity, training=training))

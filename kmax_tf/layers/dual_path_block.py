@@ -108,6 +108,7 @@ class DualPathBlock(tf.keras.layers.Layer):
         Returns:
           Raw pixels [B, h, w, D]; memory [B, Q, D'], activated.
         """
+        memory = tf.cast(memory, pixels.dtype)  # Keras casts the first argument only.
         batch, height, width, channels = dimensions(pixels)
         rows = tf.reshape(pixels, [batch, height * width, channels])
         pixel_space = self.pixel_projection(self._activate(rows, training), training=training)

@@ -69,7 +69,8 @@ class ResizedFuse(tf.keras.layers.Layer):
         features = project(self._activate(features, training), training=training)
         if not self.halve:
             features = resize_bilinear(features, dimensions(skips[0])[1:3])
-        return tf.add_n([features, *skips])
+        # Keras casts the first argument only.
+        return tf.add_n([features, *(tf.cast(skip, features.dtype) for skip in skips)])
 
     def get_config(self) -> Dict[str, Any]:
         return {

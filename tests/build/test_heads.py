@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kmax_tf.build.config import load_config
-from kmax_tf.build.heads import mask_head_settings, norm_settings, semantic_head
+from kmax_tf.build.heads import mask_head_settings, norm_settings, pooling_window, semantic_head
 from kmax_tf.data.dataset_info import load_dataset_info
 
 TINY = "configs/test/tiny.textproto"
@@ -34,3 +34,12 @@ def test_semantic_head():
     assert head.decoder.aspp.dropout_rate == 0.1
     options.ClearField("semantic_head")
     assert semantic_head(options, info, norm, encoder_activation="relu") is None
+
+
+def test_pooling_window():
+    config = load_config(TINY, ["train_dataset_options.crop_size=641,1025"])
+    assert pooling_window(config, 16) is None
+    decoder = config.model_options.semantic_head.decoder
+    decoder.pooling = decoder.TRAIN_CROP
+    assert pooling_window(config, 16) == (41, 65)
+    assert pooling_window(config, 32) == (21, 33)

@@ -50,3 +50,9 @@ def test_head(decoder, size, weights):
         expected_shapes=[(2, size, size, 7)],
         expected_weights=weights,
     )
+
+
+def test_pooling_window_reaches_the_pyramid():
+    decoder = SemanticDecoder(DECODER._replace(pooling_window=(2, 3)), norm=NORM)
+    assert decoder.aspp.pooling_window == (2, 3)
+    assert decoder(PYRAMID).shape == (2, 17, 17, 5)
