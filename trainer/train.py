@@ -47,6 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.allow_missing is not None:
         overrides.append(f"model_options.allow_missing={arguments.allow_missing}")
     config = load_config(arguments.config_file, overrides)
+    if arguments.allow_missing is not None and not config.model_options.initial_checkpoint:
+        raise ValueError(
+            "`--allow_missing` says what `model_options.initial_checkpoint` may lack, but that is "
+            f"empty; received {arguments.allow_missing}."
+        )
     preflight.require_records(config, arguments.mode)
     model_dir = preflight.choose_run_folder(config, arguments.model_dir)
     if not arguments.check:

@@ -35,11 +35,6 @@ def load_initial_weights(
     """
     reports = []
     initial = require_filled(options.initial_checkpoint, "model_options.initial_checkpoint")
-    if options.allow_missing and not initial:
-        raise ValueError(
-            "`model_options.allow_missing` says what `model_options.initial_checkpoint` may lack, "
-            f"but that is empty; received {', '.join(options.allow_missing)}."
-        )
     if initial:
         reports.append(load_initial_checkpoint(model, initial, allow_missing=options.allow_missing))
     if options.pretrained_weights and not any(map(_holds_encoder, reports)):

@@ -60,9 +60,9 @@ def reason(error: Exception) -> str:
 
 
 def _latest(folder: str) -> str:
-    latest = tf.train.latest_checkpoint(folder)
-    if latest is not None:
-        return latest
+    state = tf.train.get_checkpoint_state(folder)
+    if state is not None and tf.io.gfile.exists(f"{state.model_checkpoint_path}.index"):
+        return state.model_checkpoint_path
     if tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
         raise ValueError(
             f"The folder {folder} is a SavedModel, not a checkpoint; `kmax predict --saved_model` "
@@ -71,7 +71,6 @@ def _latest(folder: str) -> str:
     held = sorted(tf.io.gfile.glob(os.path.join(folder, "*.index")))
     prefixes = [_FILE_OF_PREFIX.sub("", name) for name in held]
     names = ", ".join(os.path.basename(prefix) for prefix in prefixes)
-    state = tf.train.get_checkpoint_state(folder)
     if state is not None:
         instead = f"the folder holds {names}" if names else "the folder holds none"
         raise ValueError(

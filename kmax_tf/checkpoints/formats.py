@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import tensorflow as tf
@@ -105,7 +105,7 @@ def open_source(path: Union[str, os.PathLike]) -> Source:
     }
     layout = _recognise(shapes)
     if layout is None:
-        raise _unknown(found, shapes)
+        raise _unknown(found, shapes or reader.get_variable_to_shape_map())
     return Source(
         path=found,
         format=layout.format,
@@ -212,7 +212,7 @@ def _get(reader: tf.train.CheckpointReader, name: str, path: str) -> np.ndarray:
         ) from None
 
 
-def _unknown(path: str, names: Sequence[str]) -> ValueError:
+def _unknown(path: str, names: Iterable[str]) -> ValueError:
     shown = [name.replace(VALUE_SUFFIX, "") for name in sorted(names)]
     listed = ", ".join(shown[:_SHOWN]) + (", ..." if len(shown) > _SHOWN else "")
     holds = f"its arrays are {listed}" if shown else "it holds no weights"

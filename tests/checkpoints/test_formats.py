@@ -57,7 +57,7 @@ def test_files_of_no_known_format_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no known format \(its arrays are x/kernel, y\)"):
         open_source(prefix)
     prefix = tf.train.Checkpoint(optimizer=tf.Module()).save(str(tmp_path / "b"))
-    with pytest.raises(ValueError, match="holds no weights"):
+    with pytest.raises(ValueError, match=r"arrays are .*save_counter\)"):
         open_source(prefix)
     safetensors = pytest.importorskip("safetensors.numpy")
     safetensors.save_file({"a.weight": np.ones(2, np.float32)}, tmp_path / "c.safetensors")

@@ -174,6 +174,11 @@ def test_parts_that_may_be_missing_start_anew(run, tmp_path, capfd):
         assert "another model" in capfd.readouterr().err
 
 
+def test_exceptions_without_a_checkpoint_are_refused(run, capfd):
+    assert run("--allow_missing=heads") == 2
+    assert "`--allow_missing` says what `model_options.initial" in capfd.readouterr().err
+
+
 def test_a_training_starts_from_an_encoder(run, tmp_path, capfd):
     encoder = toy.ToyModel().pixel_encoder
     root = tf.Module()
