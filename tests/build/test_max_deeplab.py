@@ -10,7 +10,7 @@ from tests.golden import max_deeplab
 
 
 def test_fields_reach_the_layers():
-    config = max_deeplab.config(
+    config = max_deeplab.tiny_config(
         "max_deeplab_s",
         [
             "model_options.dual_path_transformer.num_mask_slots=5",
@@ -35,7 +35,7 @@ def test_fields_reach_the_layers():
 
 
 def test_pooling_of_the_whole_map_and_no_semantic_head():
-    config = max_deeplab.config("max_deeplab_s")
+    config = max_deeplab.tiny_config("max_deeplab_s")
     config.model_options.semantic_head.decoder.ClearField("pooling")
     info = load_dataset_info("shapes")
     assert build_max_deeplab(config, info).semantic_head.decoder.aspp.pooling_window is None
@@ -46,7 +46,7 @@ def test_pooling_of_the_whole_map_and_no_semantic_head():
 
 
 def test_the_large_variant_takes_no_semantic_decoder():
-    config = max_deeplab.config("max_deeplab_l")
+    config = max_deeplab.tiny_config("max_deeplab_l")
     info = load_dataset_info("shapes")
     assert build_max_deeplab(config, info).semantic_head.decoder is None
     config.model_options.semantic_head.decoder.atrous_rates.extend([6, 12, 18])

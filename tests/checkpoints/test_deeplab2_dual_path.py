@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kmax_tf.build.model import build_model
 from kmax_tf.checkpoints.deeplab2 import deeplab2_name
 from kmax_tf.checkpoints.deeplab2_dual_path import DUAL_PATH_RULES
 from kmax_tf.checkpoints.mapping import compare, variables_by_path
@@ -19,7 +20,7 @@ def number_of_parameters(variables) -> int:
 
 def test_every_key_of_a_published_checkpoint_is_named_once():
     with tf.Graph().as_default():  # Shapes alone: nothing is allocated.
-        model = max_deeplab.build("max_deeplab_s", max_deeplab.PUBLISHED_SIZES)
+        model = max_deeplab.build_published("max_deeplab_s")
     variables = variables_by_path(model)
     manifest = max_deeplab.manifest()
     assert len(variables) == len(manifest) == 907
@@ -40,9 +41,8 @@ def test_every_key_of_a_published_checkpoint_is_named_once():
 
 @pytest.mark.slow
 def test_parameters_of_the_large_variant():
-    sizes = [override for override in max_deeplab.PUBLISHED_SIZES if ".decoder." not in override]
     with tf.Graph().as_default():
-        model = max_deeplab.build("max_deeplab_l", sizes)
+        model = max_deeplab.build_published("max_deeplab_l")
     trained = number_of_parameters(model.trainable_variables)
     assert trained == 450_871_278
     assert trained - number_of_parameters(model.semantic_head.trainable_variables) == 450_763_880
@@ -96,7 +96,7 @@ KEYS_OF_THE_LARGE_VARIANT = [
 
 
 def test_keys_of_the_large_variant():
-    model = max_deeplab.build("max_deeplab_l")
+    model = build_model(max_deeplab.tiny_config("max_deeplab_l"))
     variables = variables_by_path(model)
     keys = {deeplab2_name(path): variable for path, variable in variables.items()}
     assert len(keys) == len(variables) == len(model.variables) == 1672

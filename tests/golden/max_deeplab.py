@@ -12,32 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from kmax_tf.build.config import load_config
-from kmax_tf.build.model import build_model_for
+from kmax_tf.build.model import build_model
 from kmax_tf.checkpoints.deeplab2 import deeplab2_name
 from kmax_tf.checkpoints.mapping import variables_by_path
-from kmax_tf.data.dataset_info import load_dataset_info
 from protos import experiment_pb2
 from tests.golden.fill_rule import SUFFIX
 from tests.golden.fill_rule import fill as fill_of_all_models
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "model"
-TINY = pathlib.Path(__file__).resolve().parents[2] / "configs/test/tiny_max_deeplab.textproto"
-
-PUBLISHED_SIZES = [
-    "model_options.dual_path_transformer.num_mask_slots=128",
-    "model_options.dual_path_transformer.drop_path_keep_prob=1",
-    "model_options.dual_path_transformer.width_multiplier=1",
-    "model_options.mask_head.head_channels=256",
-    "model_options.mask_head.output_channels=128",
-    "model_options.mask_head.mask_logit_gamma=0.1",
-    "model_options.semantic_head.head_channels=256",
-    "model_options.semantic_head.decoder.aspp_channels=256",
-    "model_options.semantic_head.decoder.decoder_channels=256",
-    "model_options.semantic_head.decoder.auxiliary_low_level.0.channels_project=64",
-    "model_options.semantic_head.decoder.auxiliary_low_level.1.channels_project=32",
-    "trainer_options.solver_options.batchnorm_momentum=0.99",
-    "train_dataset_options.crop_size=65,97",
-]
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
 
 class Entry(NamedTuple):
@@ -60,18 +43,22 @@ def arrays() -> Dict[str, np.ndarray]:
         return dict(file)
 
 
-def config(variant: str, overrides: Sequence[str] = ()) -> experiment_pb2.ExperimentOptions:
+def tiny_config(variant: str, overrides: Sequence[str] = ()) -> experiment_pb2.ExperimentOptions:
     """The tiny config for `max_deeplab_s` or `max_deeplab_l`."""
     name = f"model_options.dual_path_transformer.variant={variant}"
-    loaded = load_config(TINY, [name, *overrides])
+    config = load_config(CONFIGS / "test/tiny_max_deeplab.textproto", [name, *overrides])
     if variant == "max_deeplab_l":
-        loaded.model_options.semantic_head.ClearField("decoder")
-    return loaded
+        config.model_options.semantic_head.ClearField("decoder")
+    return config
 
 
-def build(variant: str, overrides: Sequence[str] = ()) -> tf.keras.Model:
-    """As `config`, the model for the classes of COCO."""
-    return build_model_for(config(variant, overrides), load_dataset_info("coco_panoptic"))
+def build_published(variant: str, overrides: Sequence[str] = ()) -> tf.keras.Model:
+    """The model of a published config, for crops of 65x97 and without drop path."""
+    fixed = [
+        "train_dataset_options.crop_size=65,97",
+        "model_options.dual_path_transformer.drop_path_keep_prob=1",
+    ]
+    return build_model(load_config(CONFIGS / f"coco/{variant}.textproto", [*fixed, *overrides]))
 
 
 def fill(key: str, shape: Sequence[int]) -> np.ndarray:

@@ -19,7 +19,7 @@ CASES = ["infer_65x97", "infer_97x129"]
 
 @pytest.fixture(scope="module")
 def model() -> tf.keras.Model:
-    model = max_deeplab.build("max_deeplab_s", max_deeplab.PUBLISHED_SIZES)
+    model = max_deeplab.build_published("max_deeplab_s")
     max_deeplab.fill_variables(model)
     return model
 
@@ -103,8 +103,7 @@ def test_intermediate_features(model, arrays, case):
 
 def test_bfloat16(model, arrays):
     del model  # Built in float32.
-    overrides = [*max_deeplab.PUBLISHED_SIZES, "trainer_options.precision=bfloat16"]
-    model = max_deeplab.build("max_deeplab_s", overrides)
+    model = max_deeplab.build_published("max_deeplab_s", ["trainer_options.precision=bfloat16"])
     max_deeplab.fill_variables(model)
     image = tf.cast(arrays["infer_65x97/image"], tf.float32)
     for name, value in by_name(model(image, with_semantic=True)).items():

@@ -15,7 +15,7 @@ VARIANTS = ("max_deeplab_s", "max_deeplab_l")
 
 def make(variant: str, *overrides: str) -> tf.keras.Model:
     tf.keras.utils.set_random_seed(0)
-    model = build_model(max_deeplab.config(variant, overrides))
+    model = build_model(max_deeplab.tiny_config(variant, overrides))
     for part in model.submodules:
         if isinstance(part, BatchNorm) and part.initial_gamma == 0.0:
             # So that no branch is silent; more would make deep networks chaotic.
@@ -127,3 +127,11 @@ def test_checkpoint_round_trip(models, tmp_path):
     tf.train.Checkpoint(model=other).restore(path).assert_consumed()
     for left, right in zip(other(IMAGES).final, model(IMAGES).final):
         np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.slow
+def test_xla(models):
+    model = models["max_deeplab_s"]
+    compiled = tf.function(lambda images: model(images).final, jit_compile=True, autograph=False)
+    for left, right in zip(compiled(IMAGES), model(IMAGES).final):
+        np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-3)
