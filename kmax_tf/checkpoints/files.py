@@ -51,12 +51,12 @@ def open_checkpoint(path: Union[str, os.PathLike]) -> tf.train.CheckpointReader:
     try:
         return tf.train.load_checkpoint(prefix)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        raise ValueError(f"The checkpoint {prefix} cannot be read: {reason(error)}") from None
+        raise ValueError(f"The checkpoint {prefix} cannot be read: {reason(error)}.") from None
 
 
 def reason(error: Exception) -> str:
-    """The first line of an error, or its name."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """The first line of an error, without its full stop, or its name."""
+    return str(error).splitlines()[0].rstrip(". ") if str(error) else type(error).__name__
 
 
 def _latest(folder: str) -> str:

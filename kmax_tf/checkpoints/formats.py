@@ -208,7 +208,7 @@ def _get(reader: tf.train.CheckpointReader, name: str, path: str) -> np.ndarray:
     except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"The checkpoint {path} cannot be read, its data file may be incomplete: "
-            f"{reason(error)}"
+            f"{reason(error)}."
         ) from None
 
 

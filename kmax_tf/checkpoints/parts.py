@@ -28,6 +28,8 @@ _ROOTS = {
 DEEPLAB2_ROOTS = frozenset(_ROOTS)
 """What a deeplab2 training checkpoint holds beside its encoder."""
 
+# Roots in files that hold an encoder alone, of whatever format.
+_IN_ENCODER = re.compile(r"(downsample_layers|downsamplers|stages|stem|_stem|_stage\d+)$")
 _ORDER = (
     ENCODER, "pixel_decoder", "transformer_decoder", "dual_path", "mask_head", "semantic_head",
 )  # fmt: skip
@@ -56,10 +58,10 @@ def plain(name: str) -> str:
 def part_of(name: str) -> str:
     """First element of the attribute path (`pixel_encoder`) of a path or of a name in any file."""
     name = plain(name)
-    root = name.split("/", 1)[0]
+    root = re.split(r"[/.]", name, maxsplit=1)[0]
     if root == "encoder":
         return ENCODER if is_deeplab2_encoder(name) else "dual_path"
-    if name.startswith("backbone/_encoder/"):
+    if name.startswith("backbone/_encoder/") or _IN_ENCODER.match(root):
         return ENCODER
     return _ROOTS.get(root, root)
 

@@ -15,6 +15,25 @@ def test_names_of_both_layouts_are_of_the_same_part():
 
 
 @pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("backbone/_encoder/_stem/_conv/kernel", "pixel_encoder"),
+        ("_stage2/_block1/_conv1_bn_act/_conv/kernel", "pixel_encoder"),
+        ("downsample_layers/0/layer_with_weights-0/kernel", "pixel_encoder"),
+        ("downsamplers/0/conv/kernel", "pixel_encoder"),
+        ("downsample_layers.0.0.weight", "pixel_encoder"),
+        ("stages.0.blocks.0.conv_dw.weight", "pixel_encoder"),
+        ("stem.0.weight", "pixel_encoder"),
+        ("encoder/memory_feature", "dual_path"),
+        ("head.fc.weight", "head"),
+        ("backbone/_classifier/kernel", "backbone"),
+    ],
+)
+def test_parts_in_files_of_encoders(name, part):
+    assert parts.part_of(name) == part
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("encoder/_stage5/_block2/_conv3_bn/_conv/kernel", True),
