@@ -41,6 +41,7 @@ def _with_classes(shapes, outputs):
         ("kmax_r50_coco", "kMaX-DeepLab with ResNet-50", "kmax_r50"),
         ("kmax_axial_r50_coco", "kMaX-DeepLab with axial ResNet-50", "kmax_axial_r50"),
         ("kmax_convnext_tiny_coco", "kMaX-DeepLab with ConvNeXt-Tiny", "kmax_convnext_tiny"),
+        ("max_deeplab_s", "MaX-DeepLab-S", "max_deeplab_s"),
     ],
 )
 def test_published_checkpoints(golden, repository_root, name, model, config):
