@@ -23,6 +23,7 @@ _PUBLIC = {
     "build_post_processor": "kmax_tf.build.post_processing",
     "available": "kmax_tf.build.available",
     "load_checkpoint": "kmax_tf.checkpoints.loading",
+    "load_encoder_weights": "kmax_tf.checkpoints.loading",
     "Predictor": "kmax_tf.predictor",
 }
 __all__ = sorted(_PUBLIC)
