@@ -44,8 +44,9 @@ def add_allow_missing_argument(parser: argparse.ArgumentParser, source: str) -> 
         "--allow_missing",
         metavar="PART[,PART...]",
         help=f"what {source} may lack or hold in another shape, and what starts with initial "
-        "values instead: `heads` = everything whose shape depends on the number of classes; else "
-        "prefixes of variables (semantic_head)",
+        "values instead: `heads` = everything whose shape depends on the number of classes, "
+        "`semantic_last_layer` = what deeplab2 calls so; else prefixes of variables "
+        "(semantic_head)",
     )
 
 

@@ -52,21 +52,18 @@ def run(arguments: argparse.Namespace) -> int:
     allow_missing: List[str] = split_list(arguments.allow_missing)
     require_writable_prefix(arguments.output, overwrite=arguments.overwrite)
     source = open_source(arguments.source)
-    encoder_alone = source.encoder_alone and not allow_missing
     model = build_model(config)
     try:
-        report = load_source(
-            model, source, allow_missing=allow_missing, encoder_alone=encoder_alone
-        )
+        report = load_source(model, source, allow_missing=allow_missing, accept_encoder=True)
     except MisfitError as error:
-        print(format_report(error.report, arguments.verbose), flush=True)
+        print(format_report(error.report, verbose=arguments.verbose, refused=True), flush=True)
         raise
-    print(format_report(report, arguments.verbose))
+    print(format_report(report, verbose=arguments.verbose))
     count = write_model(
         arguments.output,
         model,
         steps=source.steps,
-        paths=report.loaded if encoder_alone else None,
+        paths=report.loaded if report.encoder_alone else None,
         deeplab2_names=arguments.format == DEEPLAB2,
         overwrite=arguments.overwrite,
     )

@@ -11,8 +11,8 @@ from typing import Dict, NamedTuple, Tuple
 from kmax_tf.build.deeplab2_fields import Fields, Notes
 from protos import deeplab2_pb2, model_pb2
 
-SEMANTIC_LAST_LAYER = "semantic_head/projection"
-"""Attribute path of what `restore_semantic_last_layer_from_initial_checkpoint` is about."""
+SEMANTIC_LAST_LAYER = "semantic_last_layer"
+"""Entry of `allow_missing` for `restore_semantic_last_layer_from_initial_checkpoint: false`."""
 
 _BOTTLENECK = model_pb2.PixelDecoderStage.BOTTLENECK
 _AXIAL = model_pb2.PixelDecoderStage.AXIAL
@@ -225,8 +225,7 @@ def _translate_checkpoints(old: Fields, target: model_pb2.ModelOptions) -> None:
         target.allow_missing.append(SEMANTIC_LAST_LAYER)
         old.notes.fact(
             "restore_semantic_last_layer_from_initial_checkpoint false became "
-            f"model_options.allow_missing {SEMANTIC_LAST_LAYER!r}: that layer starts anew where "
-            "the checkpoint lacks it or has another number of classes."
+            f"model_options.allow_missing {SEMANTIC_LAST_LAYER!r}: that layer starts anew."
         )
     old.drop("restore_instance_last_layer_from_initial_checkpoint", inert=True)
     old.finish()

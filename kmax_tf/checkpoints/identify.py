@@ -64,10 +64,10 @@ _ADE20K = ("kmax_r50", "kmax_convnext_large")
 def describe_source(source: Source) -> str:
     """A clause that says what the file looks like and which config fits, where one does."""
     encoder = _encoder_of(source)
-    name = encoder.name if encoder else "an encoder of a size of its own"
     if source.encoder_alone:
-        fitting = f", that of the configs {encoder.config}" if encoder else ""
-        return f"it looks like the encoder {name}{fitting}"
+        if encoder is None:
+            return "it looks like an encoder of a size of its own"
+        return f"it looks like the encoder {encoder.name}, that of the configs {encoder.config}"
     outputs = (source.shape("mask_head/class_projection/bias") or (0,))[-1]
     centers = source.shape("transformer_decoder/cluster_centers")
     memory = _memory_of(source)
@@ -76,6 +76,7 @@ def describe_source(source: Source) -> str:
         model, slots = f"MaX-DeepLab-{size}", memory[1]
         config = f"max_deeplab_{size.lower()}" if len(size) == 1 else None
     elif centers is not None:
+        name = encoder.name if encoder else "an encoder of a size of its own"
         model, slots = f"kMaX-DeepLab with {name}", centers[1]
         config = encoder.config if encoder else None
     else:

@@ -11,7 +11,7 @@ from kmax_tf.checkpoints import mapping
 from kmax_tf.checkpoints.allowance import Allowance
 from kmax_tf.checkpoints.formats import Source, open_source
 from kmax_tf.checkpoints.identify import describe_source
-from kmax_tf.checkpoints.parts import ENCODER, is_class_shaped
+from kmax_tf.checkpoints.parts import ENCODER, is_class_shaped, part_of
 from kmax_tf.checkpoints.report import LoadReport, describe_misfit
 
 Path = Union[str, os.PathLike]
@@ -42,8 +42,9 @@ def load_checkpoint(
       model: has its variables.
       path: prefix (`.../ckpt-1000`), or a folder, which means its latest.
       allow_missing: what may differ, and keeps its value where it does; the report names it.
-        `heads` stands for every variable whose shape depends on the number of classes: these keep
-        their value even where the file's would fit. Anything else is the prefix of paths
+        `heads` stands for every variable whose shape depends on the number of classes,
+        `semantic_last_layer` for those of them at the end of the semantic head: these keep their
+        value even where the file's would fit. Anything else is the prefix of paths
         (`semantic_head`) of variables that the file may lack or hold in another shape, or that the
         model may lack.
 
@@ -65,10 +66,7 @@ def load_initial_checkpoint(
     The other parts keep their values then, and the report lists them as missing; arrays of image
     classification are listed as unused.
     """
-    source = open_source(path)
-    return load_source(
-        model, source, allow_missing=allow_missing, encoder_alone=source.encoder_alone
-    )
+    return load_source(model, open_source(path), allow_missing=allow_missing, accept_encoder=True)
 
 
 def load_encoder_weights(encoder: tf.keras.layers.Layer, path: Path) -> LoadReport:
@@ -97,7 +95,7 @@ def load_source(
     source: Source,
     *,
     allow_missing: Sequence[str] = (),
-    encoder_alone: bool = False,
+    accept_encoder: bool = False,
 ) -> LoadReport:
     """As `load_checkpoint`, from an open file.
 
@@ -105,24 +103,21 @@ def load_source(
       model: has its variables.
       source: the file.
       allow_missing: see `load_checkpoint`.
-      encoder_alone: whether nothing but the pixel encoder is compared and loaded.
+      accept_encoder: whether the file may hold the pixel encoder alone.
     """
-    if source.encoder_alone and not encoder_alone and not allow_missing:
-        raise ValueError(
-            f"{source.path} ({source.format}) holds the pixel encoder alone, so the other parts "
-            "would be untrained; a training starts from it when it is "
-            "`model_options.initial_checkpoint` or `model_options.pretrained_weights`."
-        )
     variables = mapping.variables_by_path(model)
-    return _load(variables, source, allow_missing, encoder_alone)
+    encoder_alone = accept_encoder and source.encoder_alone
+    return _load(variables, source, allow_missing, encoder_alone=encoder_alone)
 
 
 def _load(
     variables: Mapping[str, tf.Variable],
     source: Source,
     allow_missing: Sequence[str],
+    *,
     encoder_alone: bool,
 ) -> LoadReport:
+    """Compares, and loads what is allowed to; of the encoder only, if that alone is wanted."""
     comparison = mapping.compare(variables, source.shapes, source.name_of_path, source.our_shape)
     allowance = Allowance(allow_missing, paths=variables, names=source.shapes)
 
@@ -144,9 +139,9 @@ def _load(
     chosen = [path for path in comparison.fitting if not allowance.resets(path)]
     report = LoadReport(
         loaded=tuple(chosen),
-        missing=comparison.missing,
+        missing=tuple(p for p in comparison.missing if not allowance.resets(p)),
         unused=comparison.unused,
-        mismatched=tuple(comparison.mismatched.values()),
+        mismatched=tuple(s for p, s in comparison.mismatched.items() if not allowance.resets(p)),
         reset=tuple(path for path in variables if allowance.resets(path)),
         path=source.path,
         format=source.format,
@@ -170,6 +165,12 @@ def _assign(variables: Mapping[str, tf.Variable], source: Source, paths: Sequenc
 
 
 def _explain(faults: mapping.Comparison, source: Source, num_variables: int) -> str:
+    if source.encoder_alone and any(part_of(path) != ENCODER for path in faults.missing):
+        return (
+            f"{source.path} ({source.format}) holds the pixel encoder alone, so the other parts "
+            "would be untrained; a training starts from it when it is "
+            "`model_options.initial_checkpoint` or `model_options.pretrained_weights`."
+        )
     text = (
         f"{source.path} is a checkpoint of another model: of {num_variables} variables "
         f"{len(faults.fitting)} fit; {describe_misfit(faults)}"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Pattern, Tuple
 
 from kmax_tf.checkpoints import mapping
 
 ENCODER = "pixel_encoder"
-HEADS = "heads"
-"""Stands for all variables whose shape depends on the number of classes."""
 
 # MaX-DeepLab in deeplab2: below `encoder/`, but not of the network that ImageNet trains.
 _NOT_BACKBONE = re.compile(r"transformer|extra|memory_feature")
@@ -36,6 +34,12 @@ _ORDER = (
 _CLASS_SHAPED = re.compile(
     r"^mask_head/class_projection/|/predictor/class_projection/|^semantic_head/projection/"
 )
+GROUPS: Dict[str, Pattern[str]] = {
+    "heads": _CLASS_SHAPED,
+    "semantic_last_layer": re.compile(r"^semantic_head/projection/"),
+}
+"""Names for sets of paths: whatever depends on the number of classes, and what deeplab2's option
+`restore_semantic_last_layer_from_initial_checkpoint` is about."""
 
 
 def is_class_shaped(path: str) -> bool:

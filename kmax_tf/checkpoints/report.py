@@ -8,20 +8,21 @@ from kmax_tf.checkpoints import mapping
 from kmax_tf.checkpoints.parts import group_by_part, in_words, plain
 
 _SHOWN = 5
+_MOST_PARTS = 3
 
 
 class LoadReport(NamedTuple):
     """What was loaded.
 
-    Every variable of the model is in `loaded`, or in one of `missing`, `mismatched` and `reset`.
+    Every variable of the model is in one of `loaded`, `missing`, `mismatched` and `reset`.
 
     Attributes:
       loaded: attribute paths of the variables that took their value from the file.
       missing: paths that the file does not hold.
       unused: names of the file's arrays that the model has no place for.
       mismatched: sentences `path: shape in the model, shape in the file`.
-      reset: paths that kept their initial value because `heads` was asked for, whatever the file
-        holds; those that it lacks or holds in another shape are also in the lists of these.
+      reset: paths that kept their initial value because that was asked for, whatever the file
+        holds.
       path: of the file.
       format: of the file, in words.
       encoder_alone: whether the file holds the pixel encoder alone.
@@ -61,18 +62,20 @@ def summarize(report: LoadReport) -> str:
     return text
 
 
-def format_report(report: LoadReport, verbose: bool = False) -> str:
+def format_report(report: LoadReport, *, verbose: bool = False, refused: bool = False) -> str:
     """The table of counts by part, and the names of everything that was not loaded.
 
     Args:
       report: of a load.
       verbose: whether long lists are shown to their end.
+      refused: whether nothing was loaded, so that `loaded` is what fits.
     """
     kinds = ("loaded", "missing", "unused", "mismatched", "reset")
     by_kind = {kind: dict(group_by_part(getattr(report, kind))) for kind in kinds}
     parts = [part for part, _ in group_by_part(n for kind in kinds for n in getattr(report, kind))]
     width = max(len("all"), *map(len, parts))
-    lines = [f"{report.path}: {report.format}", " " * width + "".join(f"{k:>12}" for k in kinds)]
+    titles = ("fitting" if refused else "loaded", *kinds[1:])
+    lines = [f"{report.path}: {report.format}", " " * width + "".join(f"{t:>12}" for t in titles)]
     for part in parts:
         counts = [len(by_kind[kind].get(part, ())) for kind in kinds]
         lines.append(f"{in_words(part):<{width}}" + "".join(f"{count:>12,}" for count in counts))
@@ -93,15 +96,18 @@ def _list(kind: str, names: Sequence[str], verbose: bool) -> List[str]:
 
 
 def describe_misfit(comparison: mapping.Comparison) -> str:
-    """The differences as one clause: for each part how many of each kind, and an example."""
+    """The differences as one clause: how many of each kind in the first parts, and an example."""
     kinds = {
         "of another shape": tuple(comparison.mismatched.values()),
         "missing in the file": comparison.missing,
         "unknown to the model": comparison.unused,
     }
     by_kind = {kind: dict(group_by_part(items)) for kind, items in kinds.items()}
+    groups = group_by_part(name for items in kinds.values() for name in items)
     clauses = []
-    for part, names in group_by_part(name for items in kinds.values() for name in items):
+    for part, names in groups[:_MOST_PARTS]:
         counts = [f"{len(of[part])} {kind}" for kind, of in by_kind.items() if part in of]
-        clauses.append(f"{in_words(part)}: {', '.join(counts)} ({plain(names[0])})")
-    return "; ".join(clauses)
+        example = "" if clauses else f" ({plain(names[0])})"
+        clauses.append(f"{in_words(part)}: {', '.join(counts)}{example}")
+    others = [in_words(part) for part, _ in groups[_MOST_PARTS:]]
+    return "; ".join([*clauses, f"also {', '.join(others)}"] if others else clauses)

@@ -177,12 +177,14 @@ def test_checkpoints(caplog):
 
 
 @pytest.mark.parametrize("dataset", ["cityscapes_panoptic", "coco_panoptic"])
-def test_the_last_semantic_layer_has_the_path_that_is_allowed_to_miss(dataset, repository_root):
+def test_the_last_semantic_layer_is_a_group_that_can_start_anew(dataset, repository_root):
     from kmax_tf.build.config import load_config
     from kmax_tf.build.model import build_model
     from kmax_tf.checkpoints.mapping import variables_by_path
+    from kmax_tf.checkpoints.parts import GROUPS
 
     config = load_config(repository_root / "configs/test/tiny.textproto")
     config.train_dataset_options.dataset_info = dataset
-    paths = [p for p in variables_by_path(build_model(config)) if p.startswith(SEMANTIC_LAST_LAYER)]
+    group = GROUPS[SEMANTIC_LAST_LAYER]
+    paths = [path for path in variables_by_path(build_model(config)) if group.search(path)]
     assert sorted(p.rpartition("/")[2] for p in paths) == ["bias", "kernel"]

@@ -16,6 +16,13 @@ def test_heads_reset_what_depends_on_the_classes():
     assert {path for path in toy.KMAX if allowance.excuses(path)} == toy.HEADS
 
 
+def test_the_last_semantic_layer_has_deeplab2s_name():
+    allowance = _allowance("semantic_last_layer")
+    assert {path for path in toy.KMAX if allowance.resets(path)} == {
+        "semantic_head/projection/kernel"
+    }
+
+
 def test_prefixes_end_at_slashes():
     allowance = _allowance("pixel_encoder/stem", "mask_head/")
     excused = {path for path in toy.KMAX if allowance.excuses(path)}
@@ -39,5 +46,5 @@ def test_parts_of_the_file_count_too():
 
 @pytest.mark.parametrize("entry", ["head", "pixel", "", "class_projection"])
 def test_unknown_entries_are_named(entry):
-    with pytest.raises(ValueError, match=rf"accepts `heads`, `mask_head`, .* received '{entry}'"):
+    with pytest.raises(ValueError, match=rf"accepts `heads`, .*`mask_head`, .* received '{entry}'"):
         _allowance(entry)

@@ -92,7 +92,7 @@ def test_another_model_is_refused_and_left_alone(tmp_path):
     with pytest.raises(ValueError, match="another model") as error:
         load_checkpoint(other, prefix)
     message = str(error.value)
-    assert "extra: 2 missing in the file (extra/" in message
+    assert "extra: 2 missing in the file" in message
     assert "head: 2 of another shape (head/" in message
     assert "[2, 5] in the model, [2, 3] in the file" in message
     assert "\n" not in message
@@ -124,9 +124,17 @@ def test_heads_start_anew_even_where_they_would_fit(tmp_path, classes):
     model = toy.model(shapes)
     report = load_checkpoint(model, prefix, allow_missing=["heads"])
     assert set(report.reset) == toy.HEADS
-    assert len(report.mismatched) == (0 if classes == 4 else len(toy.HEADS))
+    assert report.missing == report.mismatched == ()
     assert set(report.loaded) == set(toy.KMAX) - toy.HEADS
     _assert_values(model, values, untouched=toy.HEADS)
+
+
+def test_the_last_semantic_layer_starts_anew_even_where_it_would_fit(tmp_path):
+    values, model = toy.arrays(), toy.model()
+    prefix = toy.write(tmp_path / "ckpt", toy.deeplab2_names(values), trained=True)
+    report = load_checkpoint(model, prefix, allow_missing=["semantic_last_layer"])
+    assert report.reset == ("semantic_head/projection/kernel",)
+    _assert_values(model, values, untouched=report.reset)
 
 
 def test_another_number_of_classes_names_the_flag(tmp_path):
@@ -135,7 +143,9 @@ def test_another_number_of_classes_names_the_flag(tmp_path):
     with pytest.raises(MisfitError, match=r"number of classes alone: `--allow_missing=heads`"):
         load_checkpoint(model, prefix)
     model = toy.model({**toy.KMAX, "pixel_decoder/input_norms/0/gamma": (3,)})
-    with pytest.raises(MisfitError) as error:
+    with pytest.raises(
+        MisfitError, match=r"\(.*gamma: \[3\] in the model, \[2\] in the file\)"
+    ) as error:
         load_checkpoint(model, prefix)
     assert "allow_missing" not in str(error.value)
     assert error.value.report.mismatched
@@ -162,8 +172,17 @@ def test_an_initial_checkpoint_may_hold_the_encoder_alone(tmp_path, root):
     assert report.unused == ("model/head/kernel" + toy.SUFFIX,)
     assert report.encoder_alone
     _assert_values(model, values, untouched=set(toy.KMAX) - toy.ENCODER)
-    with pytest.raises(ValueError, match="holds the pixel encoder alone"):
-        load_checkpoint(toy.model(), prefix)
+    for exceptions in ([], ["heads"]):
+        with pytest.raises(MisfitError, match="holds the pixel encoder alone"):
+            load_checkpoint(toy.model(), prefix, allow_missing=exceptions)
+
+
+@pytest.mark.parametrize("exceptions", [[], ["heads"]])
+def test_an_encoder_of_a_size_of_its_own_is_called_so(tmp_path, exceptions):
+    values = toy.arrays({path: (*toy.KMAX[path][:-1], 3) for path in toy.ENCODER})
+    prefix = toy.write(tmp_path / "ckpt", toy.deeplab2_names(values))
+    with pytest.raises(MisfitError, match="it looks like an encoder of a size of its own"):
+        load_initial_checkpoint(toy.model(), prefix, allow_missing=exceptions)
 
 
 def test_inside_the_encoder_an_initial_checkpoint_is_strict(tmp_path):

@@ -52,6 +52,7 @@ def test_the_backbone_of_max_deeplab(name, expected):
 
 def test_class_shaped():
     assert {path for path in toy.KMAX if parts.is_class_shaped(path)} == toy.HEADS
+    assert {path for path in toy.KMAX if parts.GROUPS["heads"].search(path)} == toy.HEADS
 
 
 def test_parts_come_in_the_order_of_the_network():

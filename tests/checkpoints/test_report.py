@@ -8,7 +8,7 @@ REPORT = LoadReport(
     missing=("semantic_head/d",),
     unused=("model/extra/e/.ATTRIBUTES/VARIABLE_VALUE",),
     mismatched=("mask_head/f: [1] in the model, [2] in the file",),
-    reset=("mask_head/f", "mask_head/g"),
+    reset=("mask_head/g",),
     path="runs/x/ckpt-1",
     format="checkpoint of kmax_tf",
 )
@@ -33,13 +33,19 @@ def test_table():
     assert lines[1].split() == ["loaded", "missing", "unused", "mismatched", "reset"]
     assert [line.split() for line in lines[2:7]] == [
         ["pixel", "encoder", "2", "0", "0", "0", "0"],
-        ["mask", "head", "1", "0", "0", "1", "2"],
+        ["mask", "head", "1", "0", "0", "1", "1"],
         ["semantic", "head", "0", "1", "0", "0", "0"],
         ["extra", "0", "0", "1", "0", "0"],
-        ["all", "3", "1", "1", "1", "2"],
+        ["all", "3", "1", "1", "1", "1"],
     ]
     assert lines[7:9] == ["missing:", "  semantic_head/d"]
     assert "  extra/e" in lines
+
+
+def test_the_table_of_a_refused_file_does_not_say_loaded():
+    titles, *counts = format_report(REPORT, refused=True).splitlines()[1:]
+    assert titles.split() == ["fitting", "missing", "unused", "mismatched", "reset"]
+    assert counts == format_report(REPORT).splitlines()[2:]
 
 
 def test_long_lists_are_shown_whole_on_request():
@@ -58,7 +64,20 @@ def test_misfits_are_told_by_part():
     )
     assert describe_misfit(comparison) == (
         "pixel encoder: 1 missing in the file (pixel_encoder/b); "
-        "mask head: 1 of another shape, 1 missing in the file, 1 unknown to the model "
-        "(mask_head/d: [1] in the model, [2] in the file); "
-        "semantic head: 1 unknown to the model (semantic_last_layer/bias)"
+        "mask head: 1 of another shape, 1 missing in the file, 1 unknown to the model; "
+        "semantic head: 1 unknown to the model"
+    )
+    mismatched = {"mask_head/d": "mask_head/d: [1] in the model, [2] in the file"}
+    assert describe_misfit(Comparison({}, (), (), mismatched)) == (
+        "mask head: 1 of another shape (mask_head/d: [1] in the model, [2] in the file)"
+    )
+
+
+def test_many_parts_are_named_and_not_counted():
+    parts = ("pixel_encoder", "pixel_decoder", "dual_path", "mask_head", "semantic_head")
+    comparison = Comparison({}, tuple(f"{part}/a" for part in parts), (), {})
+    assert describe_misfit(comparison) == (
+        "pixel encoder: 1 missing in the file (pixel_encoder/a); "
+        "pixel decoder: 1 missing in the file; dual path: 1 missing in the file; "
+        "also mask head, semantic head"
     )
