@@ -40,7 +40,7 @@ def find_checkpoint(path: Union[str, os.PathLike]) -> str:
     prefix = _FILE_OF_PREFIX.sub("", path)
     if tf.io.gfile.exists(prefix + ".index"):
         return prefix
-    if tf.io.gfile.exists(path):
+    if prefix == path and tf.io.gfile.exists(path):
         raise ValueError(f"{path} is not a checkpoint that can be read: {ACCEPTED}.")
     raise ValueError(f"There is no checkpoint {path}: {prefix}.index does not exist.")
 
@@ -83,5 +83,10 @@ def _latest(folder: str) -> str:
         raise ValueError(
             f"The folder {folder} has no file `checkpoint` that says which of its checkpoints is "
             f"the latest; give one of {names}."
+        )
+    if tf.io.gfile.glob(os.path.join(folder, "*.data-*-of-*")):
+        raise ValueError(
+            f"The folder {folder} holds the data of a checkpoint without the .index file that "
+            "belongs to it."
         )
     raise ValueError(f"The folder {folder} holds no checkpoint.")

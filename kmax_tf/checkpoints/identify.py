@@ -70,7 +70,7 @@ def describe_source(source: Source) -> str:
         return f"it looks like the encoder {encoder.name}, that of the configs {encoder.config}"
     outputs = (source.shape("mask_head/class_projection/bias") or (0,))[-1]
     centers = source.shape("transformer_decoder/cluster_centers")
-    memory = _memory_of(source)
+    memory = source.shape("dual_path/memory")
     if memory is not None:
         size = {256: "S", 512: "L"}.get(memory[-1], "of a size of its own")
         model, slots = f"MaX-DeepLab-{size}", memory[1]
@@ -102,8 +102,3 @@ def _encoder_of(source: Source) -> Optional[_Encoder]:
         if all(source.shape(f"{ENCODER}/{path}") == shape for path, shape in present):
             return encoder
     return None
-
-
-def _memory_of(source: Source) -> Optional[Tuple[int, ...]]:
-    """Shape of MaX-DeepLab's memory, [1, slots, width]."""
-    return source.shape("dual_path/memory")

@@ -46,6 +46,10 @@ def _fails(path, *patterns):
 def test_what_is_no_checkpoint_is_named(tmp_path):
     _fails(tmp_path, "holds no checkpoint")
     _fails(tmp_path / "ckpt-9", "There is no checkpoint", "ckpt-9.index does not exist")
+    data = tmp_path / "ckpt-9.data-00000-of-00001"
+    data.write_bytes(b"")
+    _fails(tmp_path, "data of a checkpoint without the .index file")
+    _fails(data, "There is no checkpoint", "ckpt-9.index does not exist")
     (tmp_path / "bad.index").write_bytes(b"no table")
     _fails(tmp_path / "bad", "bad cannot be read")
     (tmp_path / "model.h5").write_bytes(b"\x89HDF")
