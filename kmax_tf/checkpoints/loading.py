@@ -165,7 +165,8 @@ def _assign(variables: Mapping[str, tf.Variable], source: Source, paths: Sequenc
 
 
 def _explain(faults: mapping.Comparison, source: Source, num_variables: int) -> str:
-    if source.encoder_alone and any(part_of(path) != ENCODER for path in faults.missing):
+    lacks_other_parts = all(part_of(path) != ENCODER for path in faults.missing)
+    if source.encoder_alone and lacks_other_parts and not (faults.unused or faults.mismatched):
         return (
             f"{source.path} ({source.format}) holds the pixel encoder alone, so the other parts "
             "would be untrained; a training starts from it when it is "

@@ -183,6 +183,8 @@ def test_an_encoder_of_a_size_of_its_own_is_called_so(tmp_path, exceptions):
     prefix = toy.write(tmp_path / "ckpt", toy.deeplab2_names(values))
     with pytest.raises(MisfitError, match="it looks like an encoder of a size of its own"):
         load_initial_checkpoint(toy.model(), prefix, allow_missing=exceptions)
+    with pytest.raises(MisfitError, match="it looks like an encoder of a size of its own"):
+        load_checkpoint(toy.model(), prefix, allow_missing=exceptions)
 
 
 def test_inside_the_encoder_an_initial_checkpoint_is_strict(tmp_path):
