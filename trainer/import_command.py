@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import pathlib
 from typing import TYPE_CHECKING, List
 
 from kmax_tf.build.config import load_config
+from trainer import preflight
 from trainer.arguments import add_allow_missing_argument, add_model_arguments, split_list
 
 if TYPE_CHECKING:
@@ -39,9 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Converts and prints the report; returns the exit code.
 
     Raises:
-      ValueError: the config is at fault, or the source and what it lacks was not asked for.
+      ValueError: the config or the output is at fault, or the source, and its exceptions were not
+        asked for.
     """
     config = load_config(arguments.config_file, arguments.set)
+    folder = pathlib.Path(arguments.output).parent
+    preflight.require_writable(folder, create=False, flag="--output")
 
     from kmax_tf.build.model import build_model
     from kmax_tf.checkpoints.formats import open_source

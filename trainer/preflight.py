@@ -104,22 +104,23 @@ def build_command(dataset_info: str, pattern: str) -> str:
     return f"kmax build-data {dataset_info}{source} --output_dir={folder}"
 
 
-def require_writable(model_dir: pathlib.Path, *, create: bool) -> None:
-    """Raises ValueError when the run folder cannot be written.
+def require_writable(folder: pathlib.Path, *, create: bool, flag: str = "--model_dir") -> None:
+    """Raises ValueError when a folder cannot be written.
 
     Args:
-      model_dir: run folder.
+      folder: of a run, or of other output.
       create: make it if it is missing; else only look whether that would be possible.
+      flag: that gave the folder.
     """
     try:
         if create:
-            model_dir.mkdir(parents=True, exist_ok=True)
-        existing = next(p for p in (model_dir, *model_dir.absolute().parents) if p.exists())
+            folder.mkdir(parents=True, exist_ok=True)
+        existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise ValueError(
-            f"`--model_dir` {model_dir} cannot be written: {error.strerror or error}."
+            f"`{flag}` {folder} cannot be written: {error.strerror or error}."
         ) from None
 
 

@@ -79,8 +79,8 @@ def translate_deeplab2_config(
       The config, not validated: overrides may still complete it.
 
     Raises:
-      ValueError: a syntax error, another architecture, or a setting that has no counterpart and
-        would change numbers.
+      ValueError: a syntax error, a misspelt field, another architecture, or a setting that has no
+        counterpart and would change numbers.
     """
     for field in fields:
         if field.path in {f"model_options.{name}" for name in _OTHER_ARCHITECTURES}:
@@ -92,7 +92,7 @@ def translate_deeplab2_config(
     text, unknown = cut_unknown_fields(text, fields, deeplab2_pb2.Experiment.DESCRIPTOR)
     message = deeplab2_pb2.Experiment()
     parse_text(text, message, source)
-    _warn_of_unknown(unknown, notes)
+    _judge_unknown(unknown, notes)
     old = Fields(message, "", notes)
     config = experiment_pb2.ExperimentOptions()
     old.copy(config, "experiment_name")
@@ -118,16 +118,21 @@ def translate_deeplab2_config(
     return config
 
 
-def _warn_of_unknown(unknown: Sequence[FieldSpan], notes: Notes) -> None:
+def _judge_unknown(unknown: Sequence[FieldSpan], notes: Notes) -> None:
+    """Warns of fields that the schema lacks; one that is nearly a known one is a mistake."""
     for field in unknown:
         parent, _, name = field.path.rpartition(".")
         descriptor = deeplab2_pb2.Experiment.DESCRIPTOR
         for part in filter(None, parent.split(".")):
             descriptor = descriptor.fields_by_name[part].message_type
         near = difflib.get_close_matches(name, list(descriptor.fields_by_name), n=1, cutoff=0.8)
-        hint = f"; did you mean `{near[0]}`?" if near else "."
+        if near:
+            raise ValueError(
+                f"{notes.source}:{field.line}: deeplab2's schema has no field `{field.path}`; did "
+                f"you mean `{near[0]}`?"
+            )
         notes.warn(
-            f":{field.line}: `{field.path}` is ignored: deeplab2's schema has no such field{hint}"
+            f":{field.line}: `{field.path}` is ignored: deeplab2's schema has no such field."
         )
 
 

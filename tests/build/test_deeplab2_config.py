@@ -215,19 +215,43 @@ def test_an_unknown_data_set_is_named_and_can_be_replaced(caplog, tmp_path):
     assert "--set train_dataset_options.dataset_info=FILE.json" in warning
 
 
-def test_unknown_fields_are_reported_with_line_and_likely_name(caplog):
-    settings = old_settings()
-    settings["trainer_options"] = {"solver_options": {"warmup_step": 3, "lookahead": {"k": 5}}}
-    config = translate(settings)
-    assert config.trainer_options.solver_options.warmup_steps == 0
+def _line_of(settings, name):
     lines = render(settings).splitlines()
-    first, second = messages(caplog, logging.WARNING)
-    number = next(i for i, line in enumerate(lines, 1) if "warmup_step" in line)
-    assert first == (
-        f"old.textproto:{number}: `trainer_options.solver_options.warmup_step` is ignored: "
-        "deeplab2's schema has no such field; did you mean `warmup_steps`?"
+    return next(number for number, line in enumerate(lines, 1) if name in line)
+
+
+def test_unknown_fields_are_reported_with_line(caplog):
+    settings = old_settings()
+    settings["trainer_options"] = {"solver_options": {"lookahead": {"k": 5}}}
+    translate(settings)
+    (warning,) = messages(caplog, logging.WARNING)
+    assert warning == (
+        f"old.textproto:{_line_of(settings, 'lookahead')}: "
+        "`trainer_options.solver_options.lookahead` is ignored: deeplab2's schema has no such "
+        "field."
     )
-    assert f":{number + 1}: `trainer_options.solver_options.lookahead` is ignored" in second
+
+
+@pytest.mark.parametrize(
+    ("path", "likely"),
+    [
+        ("trainer_options.solver_options.warmup_step", "warmup_steps"),
+        ("model_options.max_deeplb", "max_deeplab"),
+    ],
+)
+def test_a_misspelt_field_is_refused_with_its_likely_name(path, likely):
+    settings = old_settings()
+    parent, _, name = path.rpartition(".")
+    message = settings
+    for part in parent.split("."):
+        message = message.setdefault(part, {})
+    message[name] = message.pop(likely, 3)
+    with pytest.raises(ValueError, match="did you mean") as error:
+        translate(settings)
+    assert str(error.value).endswith(
+        f"old.textproto:{_line_of(settings, name)}: deeplab2's schema has no field `{path}`; did "
+        f"you mean `{likely}`?"
+    )
 
 
 def test_a_syntax_error_in_an_old_file_names_the_line(tmp_path):

@@ -124,6 +124,7 @@ def test_mistakes_are_one_sentence(run, source, tmp_path):
         ((tmp_path / "nowhere", output), "nowhere"),
         ((source, f"--output={tmp_path}"), "needs the prefix of a checkpoint"),
         ((source, output, "--allow_missing=hed"), "received 'hed'"),
+        ((source, f"--output={source}.index/a"), "cannot be written: Not a directory"),
     ):
         code, _, errors = run(*arguments)
         assert code == 2
