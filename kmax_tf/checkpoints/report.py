@@ -8,7 +8,7 @@ from kmax_tf.checkpoints import mapping
 from kmax_tf.checkpoints.parts import group_by_part, in_words, plain
 
 _SHOWN = 5
-_MOST_PARTS = 3
+_MOST_PARTS = 2
 
 
 class LoadReport(NamedTuple):
