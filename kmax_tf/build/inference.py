@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Callable, NamedTuple, Optional, Tuple, Union
 
@@ -13,10 +14,13 @@ from kmax_tf.build.model import build_model
 from kmax_tf.build.post_processing import build_post_processor
 from kmax_tf.checkpoints.formats import open_source
 from kmax_tf.checkpoints.loading import load_source
+from kmax_tf.checkpoints.report import summarize
 from kmax_tf.data import geometry
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.structures import DatasetInfo, PanopticPrediction
 from protos import data_pb2, experiment_pb2
+
+_LOGGER = logging.getLogger(__name__)
 
 Prepare = Callable[[tf.Tensor], Tuple[tf.Tensor, tf.Tensor]]
 
@@ -59,7 +63,7 @@ def build_inference(
     source = None if checkpoint is None else open_source(checkpoint)  # Before the slow part.
     built = build_model(config) if model is None else model
     if source is not None:
-        load_source(built, source)
+        _LOGGER.info(summarize(load_source(built, source)))
     post_process = build_post_processor(config)
     options = inference_dataset_options(config)
     return Inference(

@@ -40,10 +40,12 @@ def test_preprocessing_is_that_of_the_evaluation_data(tmp_path):
         np.testing.assert_array_equal(valid_size, targets["valid_size"][0])
 
 
-def test_checkpoint_classes_and_sizes(tmp_path):
+def test_checkpoint_classes_and_sizes(tmp_path, caplog):
+    caplog.set_level("INFO", logger="kmax_tf")
     config = load_config(tiny.CONFIG, tiny.WITHOUT_THRESHOLDS)
     prefix = tiny.write_checkpoint(tmp_path)
     inference = build_inference(config, checkpoint=prefix)
+    assert f"variables from {prefix} (checkpoint of kmax_tf" in caplog.text
     assert inference.input_size == (65, 65)
     assert inference.info.name == "shapes"
     images = tf.random.stateless_uniform([2, 65, 65, 3], [1, 2], maxval=255.0)
