@@ -92,7 +92,7 @@ def convert_coco_format(
     contents = [coco_json.read_coco_json(source.panoptic_json) for source in sources]
     if info is None:
         info = info_from_categories(contents, sources, name=name)
-        info = _agree_with_written(info, output_dir)
+        info = agree_with_written(info, output_dir)
     reports = []
     for source, content in zip(sources, contents):
         items, dropped = _collect(source, content, info)
@@ -244,7 +244,7 @@ def _write(
     return report
 
 
-def _agree_with_written(info: DatasetInfo, output_dir: str) -> DatasetInfo:
+def agree_with_written(info: DatasetInfo, output_dir: str) -> DatasetInfo:
     """Keeps the description already in `output_dir`, so that splits converted apart fit."""
     path = pathlib.Path(output_dir, INFO_FILE)
     if not path.is_file():

@@ -29,12 +29,7 @@ def read_coco_json(path: pathlib.Path) -> Dict[str, Any]:
     Raises:
       ValueError: no such file, no JSON, or an entry without one of the keys it must have.
     """
-    if not path.is_file():
-        raise ValueError(f"Annotation file {path.absolute()} does not exist.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"Annotation file {path} is not valid JSON: {error}.") from error
+    content = load_json(path)
     missing = [key for key in _KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ValueError(
@@ -42,14 +37,28 @@ def read_coco_json(path: pathlib.Path) -> Dict[str, Any]:
             f"`annotations` and `categories`; it lacks {missing}."
         )
     for part, keys in _KEYS.items():
-        _check_entries(content[part], keys, path, f"`{part}`")
+        check_entries(content[part], keys, path, f"`{part}`")
     for annotation in content["annotations"]:
         place = f"`segments_info` of {annotation['file_name']}"
-        _check_entries(annotation["segments_info"], _SEGMENT_KEYS, path, place)
+        check_entries(annotation["segments_info"], _SEGMENT_KEYS, path, place)
     return content
 
 
-def _check_entries(
+def load_json(path: pathlib.Path, *, kind: str = "Annotation file") -> Any:
+    """Parses a JSON file, which messages call a `kind`.
+
+    Raises:
+      ValueError: no such file, or no JSON.
+    """
+    if not path.is_file():
+        raise ValueError(f"{kind} {path.absolute()} does not exist.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{kind} {path} is not valid JSON: {error}.") from error
+
+
+def check_entries(
     entries: List[Dict[str, Any]], keys: Dict[str, tuple], path: pathlib.Path, place: str
 ) -> None:
     """Raises ValueError at the first entry that lacks a key or has one of another type."""
