@@ -7,7 +7,9 @@ from typing import Dict, List
 import tensorflow as tf
 
 from kmax_tf.build.data import build_dataset, require_same_classes
+from kmax_tf.build.initial_weights import load_initial_weights, load_weights_to_evaluate
 from kmax_tf.build.model import build_model
+from kmax_tf.checkpoints.report import summarize
 from kmax_tf.data.records import count_records
 from protos import experiment_pb2, training_pb2
 from trainer import preflight
@@ -24,15 +26,18 @@ _FREE = frozenset(
 _GIB = 1024.0**3
 
 
-def run_check(config: experiment_pb2.ExperimentOptions, mode: str) -> int:
+def run_check(
+    config: experiment_pb2.ExperimentOptions, mode: str, *, starts_anew: bool = True
+) -> int:
     """Reads a batch of every data set, builds the model, and prints what was found.
 
     Args:
       config: checked.
       mode: decides which data sets are read.
+      starts_anew: whether the run has no checkpoint yet, so that initial weights are loaded.
 
     Raises:
-      ValueError: a record is at fault.
+      ValueError: a record is at fault, or the initial weights do not fit.
     """
     require_same_classes(config)
     lines: List[str] = [f"experiment   {config.experiment_name}"]
@@ -43,18 +48,23 @@ def run_check(config: experiment_pb2.ExperimentOptions, mode: str) -> int:
     model = build_model(config)
     parameters = sum(v.shape.num_elements() for v in model.trainable_variables)
     lines.append(f"parameters   {parameters:,} in {len(model.trainable_variables)} variables")
+    if starts_anew and mode != "continuous_eval":
+        trains = mode in preflight.TRAINING_MODES
+        load = load_initial_weights if trains else load_weights_to_evaluate
+        reports = load(model, config.model_options)
+        lines += [f"weights      {summarize(report)}" for report in reports]
     solver = config.trainer_options.solver_options
     if mode in preflight.TRAINING_MODES:
         batch = config.train_dataset_options.batch_size
         steps = solver.training_number_of_steps
         records = count_records(list(config.train_dataset_options.file_pattern))
         lines.append(
-            f"steps        {steps:,} of {batch} images = {steps * batch / records:.1f} epochs"
+            f"steps        {steps:,} of {batch} images = {steps * batch / records:,.1f} epochs"
         )
         memory = estimate_memory(model, config)
         lines.append(
-            "memory       about "
-            + ", ".join(f"{name} {size / _GIB:.2f} GiB" for name, size in memory.items())
+            "memory       "
+            + ", ".join(f"{name} about {size / _GIB:.2f} GiB" for name, size in memory.items())
             + " for the whole batch (rough; forward activations are kept for the backward pass)"
         )
     print("\n".join(lines))

@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     from trainer import check, experiment
 
     if arguments.check:
-        return check.run_check(config, arguments.mode)
+        starts_anew = not (model_dir / "checkpoint").exists()
+        return check.run_check(config, arguments.mode, starts_anew=starts_anew)
     return experiment.run_experiment(
         config,
         mode=arguments.mode,

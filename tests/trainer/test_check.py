@@ -19,6 +19,17 @@ def test_check_prints_sizes_and_writes_nothing(run, tmp_path, capfd, monkeypatch
     assert not (tmp_path / "run").exists()
 
 
+def test_check_loads_the_initial_weights(run, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(check, "build_model", lambda config: toy.ToyModel())
+    prefix = tf.train.Checkpoint(model=toy.ToyModel()).write(str(tmp_path / "ckpt"))
+    assert run("--check", "--set", f"model_options.initial_checkpoint={prefix}") == 0
+    shown = capfd.readouterr().out
+    assert "weights      Loaded " in shown
+    assert prefix in shown
+    assert run("--check", "--set", "model_options.initial_checkpoint=none") == 2
+    assert "There is no checkpoint none" in capfd.readouterr().err
+
+
 class _Layers(tf.keras.Model):
     """A 3x3 convolution to 5 channels without bias, its result is used twice."""
 
