@@ -43,6 +43,7 @@ def format_report(report: Dict[str, Any]) -> str:
         if counts:
             listed = ", ".join(f"{name} {count}" for name, count in counts.items())
             lines.append(f"  {title}: {sum(counts.values())} ({listed})")
+    lines += [f"  {note}" for note in report.get("notes", [])]
     return "\n".join(lines)
 
 
@@ -149,14 +150,87 @@ def _explicit_source(arguments: argparse.Namespace) -> Any:
     split = arguments.split
     if split == "all":
         split = panoptic_json.stem.replace("panoptic_", "", 1)
+    panoptic_dir = arguments.panoptic_dir or panoptic_json.with_suffix("")
+    return coco.CocoSource(
+        _split_name(split), pathlib.Path(images_dir), panoptic_json, pathlib.Path(panoptic_dir)
+    )
+
+
+def _add_semantic_masks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images_dir", required=True, help="images, in sub-folders too")
+    parser.add_argument(
+        "--masks_dir",
+        required=True,
+        help="PNGs named like the images, in the same sub-folders or any others: one channel of up "
+        "to 16 bits (or a palette, of which the index counts) that holds ids of --classes; other "
+        "values are void",
+    )
+    parser.add_argument(
+        "--classes",
+        required=True,
+        help='JSON of the classes: {"categories": [{"id": 7, "name": "road", "color": [128, 64, '
+        '128]}, ...], "ignore": 255}, where all but id may be left out, or a dataset_info.json; '
+        "all become stuff, since masks of classes hold no instances",
+    )
+    parser.add_argument("--output_dir", required=True, help="for records and dataset_info.json")
+    parser.add_argument("--split", default="train", help="name of the records (default: train)")
+    parser.add_argument("--num_shards", type=_positive, help="files (default: one per 100 images)")
+
+
+def _build_semantic_masks(arguments: argparse.Namespace) -> Reports:
+    from kmax_tf.data.converters import semantic_masks
+
+    report = semantic_masks.convert_semantic_masks(
+        images_dir=arguments.images_dir,
+        masks_dir=arguments.masks_dir,
+        classes=arguments.classes,
+        output_dir=arguments.output_dir,
+        split=_split_name(arguments.split),
+        num_shards=arguments.num_shards,
+    )
+    return [report]
+
+
+def _add_coco_instances(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--images_dir", required=True, help="what the file names of the JSON are relative to"
+    )
+    parser.add_argument(
+        "--annotations",
+        required=True,
+        help="JSON with images, annotations (segmentation: polygons or run lengths) and categories;"
+        " where instances overlap, the smaller one lies on top, and crowd regions below all",
+    )
+    parser.add_argument("--output_dir", required=True, help="for records and dataset_info.json")
+    parser.add_argument(
+        "--split", help="name of the records (default: the JSON's, without `instances_`)"
+    )
+    parser.add_argument("--num_shards", type=_positive, help="files (default: one per 100 images)")
+
+
+def _build_coco_instances(arguments: argparse.Namespace) -> Reports:
+    from kmax_tf.data.converters import coco_instances
+
+    split = arguments.split
+    if split is None:
+        split = pathlib.Path(arguments.annotations).stem.replace("instances_", "", 1)
+    report = coco_instances.convert_coco_instances(
+        images_dir=arguments.images_dir,
+        annotations=arguments.annotations,
+        output_dir=arguments.output_dir,
+        split=_split_name(split),
+        num_shards=arguments.num_shards,
+    )
+    return [report]
+
+
+def _split_name(split: str) -> str:
+    """Returns `split` if it can be part of a file name."""
     if not _SPLIT_NAME.fullmatch(split):
         raise ValueError(
             f"`--split` becomes part of file names: letters, digits, `_`, `-`; received {split!r}."
         )
-    panoptic_dir = arguments.panoptic_dir or panoptic_json.with_suffix("")
-    return coco.CocoSource(
-        split, pathlib.Path(images_dir), panoptic_json, pathlib.Path(panoptic_dir)
-    )
+    return split
 
 
 def _positive(text: str) -> int:
@@ -174,5 +248,15 @@ _DATASETS: Dict[str, tuple] = {
         "any data set in COCO panoptic format",
         _add_coco_format,
         _build_coco_format,
+    ),
+    "semantic_masks": (
+        "images with one-channel masks of classes",
+        _add_semantic_masks,
+        _build_semantic_masks,
+    ),
+    "coco_instances": (
+        "any data set in COCO instance format, things only",
+        _add_coco_instances,
+        _build_coco_instances,
     ),
 }

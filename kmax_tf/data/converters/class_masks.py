@@ -1,0 +1,59 @@
+"""Reads a PNG whose pixel values are class ids."""
+
+from __future__ import annotations
+
+import pathlib
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+# What Pillow raises for files that are missing, damaged or made to be harmful.
+_READ_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_BIT_DEPTH_OFFSET = 24  # of the byte in the header of a PNG
+# Pillow spreads grey values of fewer than 8 bits over 0..255; this is by how much.
+_GREY_STEPS = {2: 85, 4: 17}
+
+
+def read_class_mask(path: pathlib.Path) -> np.ndarray:
+    """Reads a one-channel PNG of 1 to 16 bits; of a palette PNG the indices, not the colours.
+
+    Args:
+      path: the file.
+
+    Returns:
+      int32 [height, width], the stored values.
+
+    Raises:
+      ValueError: no such file, not a PNG that decodes to its end, or one with colour channels.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_BIT_DEPTH_OFFSET + 1)
+        with Image.open(path) as image:
+            mode, image_format = image.mode, image.format
+            values = np.asarray(image).astype(np.int32)
+    except _READ_ERRORS as error:
+        raise ValueError(f"Mask {path} cannot be read: {error}.") from error
+    if image_format != "PNG":
+        raise ValueError(
+            f"Mask {path} must be a PNG, which keeps class ids as they are; received "
+            f"{image_format}."
+        )
+    if mode not in ("1", "L", "P") and not mode.startswith("I"):
+        raise ValueError(
+            f"Mask {path} must have one channel whose values are class ids (8-bit or 16-bit grey, "
+            f"or a palette); received mode {mode}, so replace its colours by the ids of the "
+            "classes first."
+        )
+    return values // _GREY_STEPS.get(header[_BIT_DEPTH_OFFSET], 1) if mode == "L" else values
