@@ -1,7 +1,8 @@
 """Writes records in shards: in parallel, each appearing whole or not at all, none made twice.
 
 Beside the shards of a split, `report/` keeps what is known of each (a JSON file named like the
-shard) and the sum over the split (`<split>.json`).
+shard) and the sum over the split (`<split>.json`). An image whose files are broken is left out and
+listed there with the reason.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import tensorflow as tf
 import tqdm
 
+from kmax_tf.data.converters.source_error import SourceError
+
 Statistics = Dict[str, int]
 """Counts by name, e.g. `segments/person` or `dropped/segment without pixels`."""
 
@@ -34,7 +37,22 @@ class EncodedRecord(NamedTuple):
     statistics: Statistics
 
 
+class Skipped(NamedTuple):
+    """An image without a record.
+
+    Attributes:
+      image: its path.
+      reason: a few words without names, by which skipped images are counted.
+      detail: the whole sentence.
+    """
+
+    image: str
+    reason: str
+    detail: str
+
+
 Encoder = Callable[[Any], EncodedRecord]
+FilesOf = Optional[Callable[[Any], Sequence[str]]]
 
 # In a process of the pool: set when the conversion has failed elsewhere.
 _stop: Optional[Event] = None
@@ -53,6 +71,21 @@ class _Shard(NamedTuple):
     fingerprint: str
 
 
+class _Result(NamedTuple):
+    """What became of the items of a shard."""
+
+    statistics: Statistics
+    skipped: List[Skipped]
+
+
+class _Work(NamedTuple):
+    """How the items of a shard become records; the same for all shards, so picklable."""
+
+    encode: Encoder
+    files_of: FilesOf
+    strict: bool
+
+
 def write_shards(
     items: Sequence[Any],
     encode: Encoder,
@@ -61,56 +94,86 @@ def write_shards(
     split: str,
     num_shards: int,
     identity: str,
-    files_of: Optional[Callable[[Any], Sequence[str]]] = None,
+    files_of: FilesOf = None,
     dropped: Optional[Dict[str, int]] = None,
+    skipped: Sequence[Skipped] = (),
+    warnings: Sequence[str] = (),
+    strict: bool = False,
     processes: Optional[int] = None,
 ) -> Dict[str, Any]:
     """Writes `<split>-00000-of-00008.tfrecord`, ... with consecutive items in each.
 
+    Items for which `encode` raises a `SourceError` are left out and listed in the report; any
+    other error ends the conversion.
+
     Args:
       items: what `encode` takes, in the order of the records; picklable.
-      encode: item -> record; a picklable function, since it runs in other processes.
+      encode: item -> record; it and `files_of` are picklable functions, since they run in other
+        processes.
       output_dir: made if missing.
       split: first part of the file names.
       num_shards: capped at the number of items.
       identity: everything besides the items that decides the content (options, classes); a
         finished shard is kept when its items and this are the same as when it was made.
-      files_of: item -> paths of the files it is made from; a finished shard is made again when
-        the size or the modification time of one has changed. None = there are no files.
+      files_of: item -> paths of the files it is made from, the image first; a finished shard is
+        made again when the size or the modification time of one has changed. None = no files.
       dropped: counts, by reason, of what was left out before this; only for the report.
+      skipped: images that were found unusable before this.
+      warnings: sentences for the report.
+      strict: whether the first unusable image is an error instead of being left out.
       processes: None = one per core.
 
     Returns:
-      The report of the split: `split`, `images`, `shards`, `shards_kept`, `statistics`.
+      The report of the split: `split`, `images` (written), `shards`, `shards_kept`, `statistics`,
+      `skipped` (a list of `image`, `reason`, `detail`), `warnings`.
 
     Raises:
-      ValueError: no items, or `output_dir` holds shards of this split in another number.
+      ValueError: no items, every image unusable, with `strict` any of them, or `output_dir` holds
+        shards of this split in another number.
     """
+    if strict and skipped:
+        raise SourceError(skipped[0].detail, skipped[0].reason)
     if not items:
-        raise ValueError(f"Split {split!r} has no images: there is nothing to convert.")
+        first = f"; of {len(skipped)} skipped the first: {skipped[0].detail}" if skipped else "."
+        raise ValueError(f"Split {split!r} has no images: there is nothing to convert{first}")
     shards = _plan(items, files_of, output_dir, split, min(num_shards, len(items)), identity)
     pathlib.Path(output_dir, "report").mkdir(parents=True, exist_ok=True)
-    finished = {shard.path: _finished_statistics(shard) for shard in shards}
-    missing = [shard for shard in shards if finished[shard.path] is None]
+    results = {shard.path: _finished_result(shard, strict) for shard in shards}
+    missing = [shard for shard in shards if results[shard.path] is None]
+    with Progress(sum(len(shard.items) for shard in missing), f"Writing {split}") as progress:
+        work = _Work(encode, files_of, strict)
+        for shard, result in _write_all(missing, work, processes or os.cpu_count() or 1):
+            results[shard.path] = result
+            progress.advance(len(shard.items))
     total: collections.Counter = collections.Counter()
     total.update({f"dropped/{reason}": count for reason, count in (dropped or {}).items() if count})
-    for statistics in finished.values():
-        total.update(statistics or {})
-    with Progress(sum(len(shard.items) for shard in missing), f"Writing {split}") as progress:
-        for count, statistics in _write_all(missing, encode, processes or os.cpu_count() or 1):
-            total.update(statistics)
-            progress.advance(count)
+    for result in results.values():
+        total.update(result.statistics if result else {})
+    unusable = [skip for result in results.values() if result for skip in result.skipped]
     report = {
         "split": split,
-        "images": len(items),
+        "images": len(items) - len(unusable),
         "shards": len(shards),
         "shards_kept": len(shards) - len(missing),
         "statistics": dict(sorted(total.items())),
+        "skipped": [skip._asdict() for skip in (*skipped, *unusable)],
+        "warnings": list(warnings),
     }
-    write_atomically(
-        pathlib.Path(output_dir, "report", f"{split}.json"), json.dumps(report, indent=1)
-    )
+    path = pathlib.Path(output_dir, "report", f"{split}.json")
+    write_atomically(path, json.dumps(report, indent=1))
+    if len(unusable) == len(items):
+        _refuse_empty(shards, report, path)
     return report
+
+
+def _refuse_empty(shards: Sequence[_Shard], report: Dict[str, Any], path: pathlib.Path) -> None:
+    """Removes the shards, which hold nothing, and raises the ValueError that says why."""
+    for shard in shards:
+        pathlib.Path(shard.path).unlink(missing_ok=True)
+    raise ValueError(
+        f"None of the {len(report['skipped'])} images of split {report['split']!r} can be used "
+        f"(listed in {path}); the first: {report['skipped'][0]['detail']}"
+    )
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
@@ -155,7 +218,7 @@ class Progress:
 
 def _plan(
     items: Sequence[Any],
-    files_of: Optional[Callable[[Any], Sequence[str]]],
+    files_of: FilesOf,
     output_dir: str,
     split: str,
     num_shards: int,
@@ -192,17 +255,25 @@ def _version(path: str) -> Optional[Tuple[int, int]]:
     return state.st_size, state.st_mtime_ns
 
 
-def _finished_statistics(shard: _Shard) -> Optional[Statistics]:
-    """Statistics of a shard that is there and made from the same; None if it must be made."""
+def _finished_result(shard: _Shard, strict: bool) -> Optional[_Result]:
+    """Result of a shard that is there and made from the same; None if it must be made.
+
+    With `strict` a shard that lacks images must be made, which is how the error comes about.
+    """
     report = pathlib.Path(shard.report_path)
     if not (report.is_file() and pathlib.Path(shard.path).is_file()):
         return None
     content = json.loads(report.read_text(encoding="utf-8"))
-    return content["statistics"] if content["fingerprint"] == shard.fingerprint else None
+    skipped = [Skipped(**entry) for entry in content.get("skipped", ())]
+    if content["fingerprint"] != shard.fingerprint or (strict and skipped):
+        return None
+    return _Result(content["statistics"], skipped)
 
 
-def _write_all(shards: Sequence[_Shard], encode: Encoder, processes: int) -> Iterator[tuple]:
-    """Yields (images, statistics) of each shard as it is finished.
+def _write_all(
+    shards: Sequence[_Shard], work: _Work, processes: int
+) -> Iterator[Tuple[_Shard, _Result]]:
+    """Yields each shard as it is finished, with its result.
 
     Raises:
       ValueError: of the first item that cannot be encoded; the others are not finished.
@@ -210,23 +281,23 @@ def _write_all(shards: Sequence[_Shard], encode: Encoder, processes: int) -> Ite
     processes = min(processes, len(shards))
     if processes < 2 or sum(len(shard.items) for shard in shards) < PARALLEL_FROM:
         for shard in shards:
-            yield len(shard.items), _write_shard(shard, encode)
+            yield shard, _write_shard(shard, work)
         return
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     with concurrent.futures.ProcessPoolExecutor(
         processes, mp_context=context, initializer=_set_stop, initargs=(stop,)
     ) as pool:
-        counts = {pool.submit(_write_shard, shard, encode): len(shard.items) for shard in shards}
+        futures = {pool.submit(_write_shard, shard, work): shard for shard in shards}
         try:
-            for future in concurrent.futures.as_completed(counts):
-                yield counts[future], future.result()
+            for future in concurrent.futures.as_completed(futures):
+                yield futures[future], future.result()
         except ValueError as error:
             # Without the traceback of the other process, which the pool hangs on to the error.
             raise ValueError(str(error)) from None
         finally:  # after an error, what has begun ends at its next image, the rest never begins
             stop.set()
-            for future in counts:
+            for future in futures:
                 future.cancel()
 
 
@@ -236,22 +307,34 @@ def _set_stop(event: Event) -> None:
     _stop = event
 
 
-def _write_shard(shard: _Shard, encode: Encoder) -> Statistics:
+def _write_shard(shard: _Shard, work: _Work) -> _Result:
     """Writes one shard under a temporary name that no `<split>-*` pattern matches."""
     target = pathlib.Path(shard.path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     total: collections.Counter = collections.Counter()
+    skipped = []
     try:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for item in shard.items:
                 if _stop is not None and _stop.is_set():
                     raise _StoppedError
-                record = encode(item)
+                try:
+                    record = work.encode(item)
+                except SourceError as error:
+                    if work.strict:
+                        raise
+                    image = work.files_of(item)[0] if work.files_of else str(item)
+                    skipped.append(Skipped(image, error.reason, str(error)))
+                    continue
                 writer.write(record.serialized)
                 total.update(record.statistics)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    content = {"fingerprint": shard.fingerprint, "statistics": dict(sorted(total.items()))}
+    content = {
+        "fingerprint": shard.fingerprint,
+        "statistics": dict(sorted(total.items())),
+        "skipped": [skip._asdict() for skip in skipped],
+    }
     write_atomically(pathlib.Path(shard.report_path), json.dumps(content))
-    return dict(total)
+    return _Result(dict(total), skipped)

@@ -8,11 +8,14 @@ import pytest
 import tensorflow as tf
 
 from kmax_tf.data.converters import shards
+from kmax_tf.data.converters.source_error import SourceError
 
 
 def encode(item):
-    if item == "bad":
-        raise ValueError("Image bad cannot be read.")
+    if item.startswith("bad"):
+        raise SourceError(f"Image {item} cannot be read.", "image cannot be read")
+    if item == "fault":
+        raise ValueError("No fault of the image.")
     return shards.EncodedRecord(item.encode(), {"segments/a": 1, f"dropped/{item}": 1})
 
 
@@ -74,7 +77,7 @@ def test_shards_made_from_something_else_are_made_again(tmp_path):
 
 def test_an_error_leaves_no_half_shard(tmp_path):
     with pytest.raises(ValueError, match="Image bad"):
-        write(tmp_path, ["a", "b", "bad"], 2)
+        write(tmp_path, ["a", "b", "bad"], 2, strict=True)
     assert contents(tmp_path) == {"train-00000-of-00002.tfrecord": ["a", "b"]}
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
@@ -91,7 +94,7 @@ def test_processes(tmp_path, monkeypatch):
     """Other processes write the same files, and an error comes back as it is."""
     monkeypatch.setattr(shards, "PARALLEL_FROM", 1)
     with pytest.raises(ValueError, match="Image bad"):
-        write(tmp_path, ["a", "b", "c", "bad"], 2, processes=2)
+        write(tmp_path, ["a", "b", "c", "bad"], 2, processes=2, strict=True)
     monkeypatch.undo()
     report = write(tmp_path, ["a", "b", "c", "d"], 2)
     assert contents(tmp_path)["train-00000-of-00002.tfrecord"] == ["a", "b"]
@@ -120,6 +123,70 @@ def test_an_error_ends_the_other_processes(tmp_path, monkeypatch):
     assert error.value.__cause__ is None
     assert contents(tmp_path) == {}
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+BAD = {
+    "image": "bad",
+    "reason": "image cannot be read",
+    "detail": "Image bad cannot be read.",
+}
+
+
+def read_report(folder):
+    return json.loads((folder / "report" / "train.json").read_text())
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_unusable_images_are_left_out_and_listed(tmp_path, monkeypatch, parallel):
+    if parallel:
+        monkeypatch.setattr(shards, "PARALLEL_FROM", 1)
+    report = write(tmp_path, ["a", "bad", "c", "bad2", "e"], 2, processes=1 + parallel)
+    assert contents(tmp_path) == {
+        "train-00000-of-00002.tfrecord": ["a", "c"],
+        "train-00001-of-00002.tfrecord": ["e"],
+    }
+    assert report["images"] == report["statistics"]["segments/a"] == 3
+    assert report["skipped"][0] == BAD
+    assert [skip["image"] for skip in report["skipped"]] == ["bad", "bad2"]
+    assert read_report(tmp_path) == report
+
+
+def test_resuming_keeps_the_list(tmp_path):
+    first = write(tmp_path, ["a", "bad", "c", "d"], 2)
+    assert first["shards_kept"] == 0
+    assert write(tmp_path, ["a", "bad", "c", "d"], 2) == {**first, "shards_kept": 2}
+    (tmp_path / "train-00001-of-00002.tfrecord").unlink()
+    assert write(tmp_path, ["a", "bad", "c", "d"], 2) == {**first, "shards_kept": 1}
+    with pytest.raises(ValueError, match="Image bad"):  # although the shard is finished
+        write(tmp_path, ["a", "bad", "c", "d"], 2, strict=True)
+    assert write(tmp_path, ["a", "b", "c", "d"], 2)["skipped"] == []
+
+
+def test_other_errors_are_never_skipped(tmp_path):
+    with pytest.raises(ValueError, match="No fault of the image"):
+        write(tmp_path, ["a", "fault"])
+
+
+def test_no_usable_image_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"None of the 2 images of split 'train'.*: Image bad "):
+        write(tmp_path, ["bad", "bad2"])
+    assert contents(tmp_path) == {}
+    assert read_report(tmp_path)["skipped"][0] == BAD
+
+
+def test_images_found_unusable_before(tmp_path):
+    skipped = [shards.Skipped(**BAD)]
+    report = write(tmp_path, ["a"], skipped=skipped, warnings=["Too few."])
+    assert (report["images"], report["skipped"], report["warnings"]) == (1, [BAD], ["Too few."])
+    with pytest.raises(ValueError, match="Image bad cannot"):
+        write(tmp_path, ["a"], skipped=skipped, strict=True)
+    with pytest.raises(ValueError, match="nothing to convert; of 1 skipped the first: Image bad"):
+        write(tmp_path, [], skipped=skipped)
+
+
+def test_unusable_images_are_named_by_their_first_file(tmp_path):
+    report = write(tmp_path, ["a", "bad"], files_of=lambda item: (f"{item}.jpg", "x.png"))
+    assert report["skipped"][0]["image"] == "bad.jpg"
 
 
 def test_progress_prints_lines_where_there_is_no_terminal(capsys):
