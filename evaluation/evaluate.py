@@ -18,7 +18,7 @@ from kmax_tf.data.records import read_file_names
 from kmax_tf.finite import require_finite
 from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 from kmax_tf.results.restore import restore_map
-from kmax_tf.results.segments import find_segments
+from kmax_tf.results.segments import find_segments, mean_thing_scores
 from kmax_tf.structures import DatasetInfo, PanopticPrediction
 from protos import data_pb2, experiment_pb2
 
@@ -51,6 +51,8 @@ class PredictedImage(NamedTuple):
       ground_truth: int32 [H, W], panoptic ids; None for data without labels.
       segment_id: int32 [Q], see `PanopticPrediction`.
       segment_score: float32 [Q].
+      instance_score: float32 [H, W].
+      semantic_score: float32 [H, W].
     """
 
     image_id: int
@@ -59,6 +61,17 @@ class PredictedImage(NamedTuple):
     ground_truth: Optional[np.ndarray]
     segment_id: np.ndarray
     segment_score: np.ndarray
+    instance_score: np.ndarray
+    semantic_score: np.ndarray
+
+    def thing_scores(self, info: DatasetInfo) -> Dict[int, float]:
+        """Panoptic id of each thing segment -> the score that ranks it among detections."""
+        return mean_thing_scores(
+            self.panoptic,
+            instance_score=self.instance_score,
+            semantic_score=self.semantic_score,
+            info=info,
+        )
 
 
 def evaluate_checkpoint(
@@ -96,7 +109,10 @@ def evaluate_checkpoint(
             for image in images_of_batch(prediction, targets, eval_targets):
                 if evaluator is not None and image.ground_truth is not None:
                     evaluator.update_image(
-                        image.ground_truth, panoptic=image.panoptic, semantic=image.semantic
+                        image.ground_truth,
+                        panoptic=image.panoptic,
+                        semantic=image.semantic,
+                        scores=image.thing_scores(inference.info),
                     )
                 write(image)
             count = int(features["image"].shape[0])
@@ -123,7 +139,10 @@ def images_of_batch(
       NonFinitePredictionError: the model's logits are not finite; holds the image ids.
     """
     require_finite(prediction.segment_score, np.asarray(targets["image_id"]).tolist())
-    panoptic, semantic = np.asarray(prediction.panoptic), np.asarray(prediction.semantic)
+    maps = {
+        name: np.asarray(getattr(prediction, name))
+        for name in ("panoptic", "semantic", "instance_score", "semantic_score")
+    }
     segment_id, segment_score = (
         np.asarray(prediction.segment_id),
         np.asarray(prediction.segment_score),
@@ -134,13 +153,16 @@ def images_of_batch(
     sizes = np.asarray(eval_targets["original_size"])
     for index, image_id in enumerate(np.asarray(targets["image_id"])):
         height, width = sizes[index]
+        restored = {
+            name: restore_map(values[index], valid_size[index], (height, width))
+            for name, values in maps.items()
+        }
         yield PredictedImage(
             image_id=int(image_id),
-            panoptic=restore_map(panoptic[index], valid_size[index], (height, width)),
-            semantic=restore_map(semantic[index], valid_size[index], (height, width)),
             ground_truth=None if truth is None else truth[index, :height, :width],
             segment_id=segment_id[index],
             segment_score=segment_score[index],
+            **restored,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from evaluation.instance_ap import InstanceAP
 from evaluation.mean_iou import MeanIoU
 from evaluation.panoptic_quality import PanopticQuality, measure_overlaps
 from evaluation.panoptic_quality_in_graph import PanopticQualityInGraph
@@ -14,7 +15,10 @@ from kmax_tf.structures import DatasetInfo
 
 
 class Evaluator:
-    """Collects all metrics over images; memory does not grow with the number of images.
+    """Collects all metrics over images.
+
+    Memory does not grow with the number of images, but for a few kB per image where mask AP is
+    measured.
 
     Args:
       info: classes of the data set.
@@ -28,6 +32,7 @@ class Evaluator:
         self.panoptic_quality = PanopticQuality(info, crowd_as_void=crowd_as_void)
         self.in_graph = PanopticQualityInGraph(info)
         self.mean_iou = MeanIoU(info)
+        self.instance_ap = InstanceAP(info)
         self.num_images = 0
 
     def reset(self) -> None:
@@ -35,6 +40,7 @@ class Evaluator:
         self.panoptic_quality.reset()
         self.in_graph.reset()
         self.mean_iou.reset()
+        self.instance_ap.reset()
         self.num_images = 0
 
     def merge(self, other: Evaluator) -> None:
@@ -42,6 +48,7 @@ class Evaluator:
         self.panoptic_quality.merge(other.panoptic_quality)
         self.in_graph.merge(other.in_graph)
         self.mean_iou.merge(other.mean_iou)
+        self.instance_ap.merge(other.instance_ap)
         self.num_images += other.num_images
 
     def update_image(
@@ -50,6 +57,7 @@ class Evaluator:
         *,
         panoptic: np.ndarray,
         semantic: Optional[np.ndarray] = None,
+        scores: Optional[Mapping[int, float]] = None,
     ) -> None:
         """Adds one image at the size of its file.
 
@@ -57,11 +65,18 @@ class Evaluator:
           ground_truth: int32 [H, W], panoptic ids.
           panoptic: int32 [H, W], predicted panoptic ids.
           semantic: int32 [H, W], predicted class ids; None = those of `panoptic`.
+          scores: panoptic id of each predicted thing segment -> its score; None = mask AP is not
+            measured.
+
+        Raises:
+          ValueError: the maps have different sizes, or a predicted thing segment has no score.
         """
         divisor = self.info.label_divisor
         overlaps = measure_overlaps(ground_truth, panoptic, void=self.info.void_panoptic)
         self.panoptic_quality.update_overlaps(overlaps)
         self.in_graph.update_overlaps(overlaps)
+        if scores is not None:
+            self.instance_ap.update_overlaps(overlaps, scores)
         classes = labels.class_of(panoptic, divisor) if semantic is None else semantic
         self.mean_iou.update(labels.class_of(ground_truth, divisor), classes)
         self.num_images += 1
@@ -70,15 +85,18 @@ class Evaluator:
         """All metrics in percent.
 
         Returns:
-          `pq`, `sq`, `rq`, each also with `_things`, `_stuff` and `_in_graph`; `miou`; `per_class`,
-          a list of rows (`class_id`, `name`, `is_thing`, `pq`, `sq`, `rq`, `iou`, `tp`, `fp`,
-          `fn`). A metric whose classes occurred neither in ground truth nor in prediction has no
-          key; in a row of `per_class` it is None.
+          `pq`, `sq`, `rq`, each also with `_things`, `_stuff` and `_in_graph`; `miou`; `ap`,
+          `ap50`, `ap75`, `ap_small`, `ap_medium`, `ap_large` (`InstanceAP.result`), where every
+          image came with scores; `per_class`, a list of rows (`class_id`, `name`, `is_thing`, `pq`,
+          `sq`, `rq`, `iou`, `tp`, `fp`, `fn`). A metric whose classes occurred neither in ground
+          truth nor in prediction has no key; as mask AP or in a row of `per_class` it is None.
         """
         metrics: Dict[str, Any] = {}
         metrics.update(self.panoptic_quality.result())
         metrics.update(self.in_graph.result())
         metrics.update(self.mean_iou.result())
+        if self.instance_ap.num_images == self.num_images:
+            metrics.update(self.instance_ap.result())
         metrics["per_class"] = [
             {**row, "iou": iou}
             for row, iou in zip(self.panoptic_quality.per_class(), self.mean_iou.per_class())
@@ -115,6 +133,8 @@ def format_table(result: Mapping[str, Any], num_images: int, *, note: str = "") 
     for name, suffix in (("All", ""), ("Things", "_things"), ("Stuff", "_stuff")):
         rows.append(_mean_row(name, result, suffix))
     rows.append(_mean_row("All, in-graph variant", result, "_in_graph"))
+    if "ap" in result:
+        rows.append(("Mask AP", "thing", _ap_cell(result)))
 
     complete = [row for row in rows if len(row) == len(rows[0])]
     widths = [max(len(row[i]) for row in complete) for i in range(len(rows[0]))]
@@ -135,6 +155,15 @@ def _mean_row(name: str, result: Mapping[str, Any], suffix: str) -> Sequence[str
     values = [result[f"{metric}{suffix}"] for metric in ("pq", "sq", "rq")]
     iou = result.get("miou") if not suffix else ""
     return (name, "", *(_cell(value) for value in (*values, iou)), "", "", "")
+
+
+def _ap_cell(result: Mapping[str, Any]) -> str:
+    """All numbers of the row of mask AP."""
+    if result["ap"] is None:
+        return "no ground truth"
+    parts = (("50", "ap50"), ("75", "ap75"), ("small", "ap_small"), ("medium", "ap_medium"))
+    others = [f"{name} {_cell(result[key])}" for name, key in (*parts, ("large", "ap_large"))]
+    return f"{_cell(result['ap'])}  ({', '.join(others)})"
 
 
 def _cell(value: Any) -> str:

@@ -91,7 +91,10 @@ class EvalLoop(orbit.AbstractEvaluator):
                 prediction = self._predict_all(features["image"])
                 for image in images_of_batch(prediction, targets, eval_targets):
                     evaluator.update_image(
-                        image.ground_truth, panoptic=image.panoptic, semantic=image.semantic
+                        image.ground_truth,
+                        panoptic=image.panoptic,
+                        semantic=image.semantic,
+                        scores=image.thing_scores(evaluator.info),
                     )
                 if len(pictures) < self._num_pictures:
                     pictures += _pictures(features, targets, eval_targets, prediction)

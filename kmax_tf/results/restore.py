@@ -19,7 +19,7 @@ def restore_map(label_map: np.ndarray, valid_size: Sequence[int], image_size: Se
       image_size: height and width of the result.
 
     Returns:
-      [*image_size] or [*image_size, D], same dtype.
+      [*image_size] or [*image_size, D], same dtype; a view of `label_map` where nothing is resized.
 
     Raises:
       ValueError: `valid_size` does not lie inside the map, or `image_size` is not positive.
@@ -33,6 +33,8 @@ def restore_map(label_map: np.ndarray, valid_size: Sequence[int], image_size: Se
     height, width = (int(side) for side in image_size)
     if height < 1 or width < 1:
         raise ValueError(f"`image_size` must be positive; received {(height, width)}.")
+    if (valid_height, valid_width) == (height, width):
+        return label_map[:height, :width]
     rows = _nearest_sources(valid_height, height)
     columns = _nearest_sources(valid_width, width)
     return label_map[rows[:, None], columns[None, :]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -94,6 +94,34 @@ def measure_segments(panoptic: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.n
     right = width - in_column[:, ::-1].argmax(axis=1)
     areas = np.bincount(index.ravel(), minlength=len(ids))
     return ids, areas, np.stack([left, top, right - left, bottom - top], axis=1)
+
+
+def mean_thing_scores(
+    panoptic: np.ndarray,
+    *,
+    instance_score: np.ndarray,
+    semantic_score: np.ndarray,
+    info: DatasetInfo,
+) -> Dict[int, float]:
+    """Scores by which detections are ranked: mean class score times mean mask score of a segment.
+
+    Args:
+      panoptic: int [H, W], panoptic ids.
+      instance_score: float [H, W].
+      semantic_score: float [H, W].
+      info: classes of the data set.
+
+    Returns:
+      Panoptic id -> score, of every thing segment.
+    """
+    flat = np.ravel(panoptic)
+    is_thing = np.isin(labels.class_of(flat, info.label_divisor), info.thing_ids)
+    pixels = np.flatnonzero(is_thing)
+    ids, index, areas = np.unique(flat[pixels], return_inverse=True, return_counts=True)
+    index = index.reshape(-1)
+    instance = np.bincount(index, np.ravel(instance_score)[pixels], len(ids)) / areas
+    semantic = np.bincount(index, np.ravel(semantic_score)[pixels], len(ids)) / areas
+    return dict(zip(ids.tolist(), (instance * semantic).tolist()))
 
 
 def format_segments(segments: Sequence[Segment], num_pixels: int) -> str:

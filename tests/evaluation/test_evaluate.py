@@ -75,7 +75,7 @@ def test_an_oracle_reaches_everything(setup):
     evaluation = evaluate_checkpoint(config, "some/ckpt-1", advance=advanced.append)
     assert evaluation.num_images == 3
     assert advanced == [2, 1]
-    for metric in ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou"):
+    for metric in ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou", "ap"):
         assert evaluation.result[metric] == pytest.approx(100.0)
     assert "3 images" in evaluation.table
     rows = {row["name"]: row for row in evaluation.result["per_class"]}

@@ -34,12 +34,30 @@ def test_merged_evaluators_equal_one() -> None:
                 case.ground_truth[index],
                 panoptic=case.panoptic[index],
                 semantic=case.semantic[index],
+                scores={i: 1 / i for i in np.unique(case.panoptic[index]).tolist() if i},
             )
+    assert whole.result()["ap"] > 0
     merged.merge(part)
     assert merged.num_images == 3
     assert merged.result() == whole.result()
     merged.reset()
     assert set(merged.result()) == {"per_class"}
+
+
+def test_mask_ap_needs_the_scores_of_all_images() -> None:
+    case = load_case("with_crowd")
+    evaluator = Evaluator(case.info)
+    scores = dict.fromkeys(np.unique(case.panoptic[0]).tolist(), 0.5)
+    evaluator.update_image(case.ground_truth[0], panoptic=case.panoptic[0], scores=scores)
+    result = evaluator.result()
+    assert {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"} < set(result)
+    assert result["ap_medium"] is None
+    (row,) = [line for line in evaluator.table().splitlines() if line.startswith("Mask AP")]
+    assert f"{result['ap']:.2f}  (50 {result['ap50']:.2f}, 75" in row
+    assert row.endswith("medium -, large -)")
+    evaluator.update_image(case.ground_truth[1], panoptic=case.panoptic[1])
+    assert "ap" not in evaluator.result()
+    assert "Mask AP" not in evaluator.table()
 
 
 def test_table() -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmax_tf.results.segments import Segment, find_segments, format_segments
+from kmax_tf.results.segments import (
+    Segment,
+    find_segments,
+    format_segments,
+    mean_thing_scores,
+)
 from kmax_tf.structures import DatasetInfo
 
 INFO = DatasetInfo(
@@ -53,3 +58,14 @@ def test_table() -> None:
     assert lines[2].split() == ["300", "grass", "stuff", "-", "46.7%", "0,", "0,", "4,", "3"]
     assert len(lines) == 5
     assert format_segments([], 10) == "no segments"
+
+
+def test_scores_of_things_are_products_of_means() -> None:
+    instance = np.full(MAP.shape, 0.5, np.float32)
+    instance[1, 1:3] = 0.9, 0.7
+    semantic = np.where(MAP == 207, 0.8, 1.0).astype(np.float32)
+    scores = mean_thing_scores(MAP, instance_score=instance, semantic_score=semantic, info=INFO)
+    assert set(scores) == {101, 207}
+    np.testing.assert_allclose([scores[101], scores[207]], [(0.9 + 0.7 + 0.5 + 0.5) / 4, 0.4])
+    none = mean_thing_scores(MAP[:1], instance_score=MAP[:1], semantic_score=MAP[:1], info=INFO)
+    assert none == {}

@@ -1,0 +1,211 @@
+"""Mask AP as the COCO tools define it, of instances that do not overlap.
+
+The masks of a panoptic map are never needed: all IoUs follow from the areas and overlaps that the
+PQ is made of. Only the matching is done here; averaging is left to pycocotools.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Dict, List, Mapping, NamedTuple, Optional
+
+import numpy as np
+from pycocotools.cocoeval import COCOeval
+
+from evaluation.panoptic_quality import SegmentOverlaps
+from kmax_tf import labels
+from kmax_tf.structures import DatasetInfo
+
+# Position among the twelve numbers of the COCO tools.
+_NUMBERS = {"ap": 0, "ap50": 1, "ap75": 2, "ap_small": 3, "ap_medium": 4, "ap_large": 5}
+_UNDEFINED = -1.0
+
+
+class MatchedDetections(NamedTuple):
+    """What is kept of one class in one image: 0.5 kB and 90 bytes per detection.
+
+    Attributes:
+      scores: float64 [P], descending.
+      matched: bool [A, I, P], per range of areas and IoU threshold.
+      ignored: bool [A, I, P], neither true nor false positive.
+      true_ignored: bool [A, G], segments of the ground truth that need not be found.
+    """
+
+    scores: np.ndarray
+    matched: np.ndarray
+    ignored: np.ndarray
+    true_ignored: np.ndarray
+
+
+class InstanceAP:
+    """Collects detections over images; a thing class with instance 0 is a crowd in ground truth.
+
+    Equal scores in two images are ranked in the order in which the images were added.
+
+    Args:
+      info: classes of the data set.
+    """
+
+    def __init__(self, info: DatasetInfo) -> None:
+        self.info = info
+        self.num_images = 0
+        self._parameters = COCOeval(iouType="segm").params
+        self._area_ranges = np.array(self._parameters.areaRng, np.float64)
+        # The COCO tools let a full overlap pass a threshold of 1.
+        self._thresholds = np.minimum(self._parameters.iouThrs, 1 - 1e-10)
+        self._classes: Dict[int, List[MatchedDetections]] = {}
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        self.num_images = 0
+        self._classes = {}
+
+    def merge(self, other: InstanceAP) -> None:
+        """Adds the images that `other` has seen."""
+        self.num_images += other.num_images
+        for class_id, images in other._classes.items():
+            self._classes.setdefault(class_id, []).extend(images)
+
+    def update_overlaps(self, overlaps: SegmentOverlaps, scores: Mapping[int, float]) -> None:
+        """Adds one image.
+
+        Args:
+          overlaps: of the image.
+          scores: panoptic id of each predicted thing segment -> its score.
+
+        Raises:
+          ValueError: a predicted thing segment has no score.
+        """
+        divisor = self.info.label_divisor
+        true_class = labels.class_of(overlaps.true_ids, divisor)
+        predicted_class = labels.class_of(overlaps.predicted_ids, divisor)
+        self.num_images += 1
+        for class_id in self.info.thing_ids:
+            rows = np.flatnonzero(true_class == class_id)
+            columns = np.flatnonzero(predicted_class == class_id)
+            if not len(rows) and not len(columns):
+                continue
+            values = _scores_of(overlaps.predicted_ids[columns], scores)
+            # A stable sort, as in the COCO tools: the order of equal scores decides.
+            order = np.argsort(-values, kind="mergesort")[: self._parameters.maxDets[-1]]
+            detections = self._match(overlaps, rows, columns[order], values[order])
+            self._classes.setdefault(class_id, []).append(detections)
+
+    def numbers(self) -> np.ndarray:
+        """The twelve numbers of the COCO tools, float64 [12] in 0..1; -1 where undefined.
+
+        They are 0 where nothing at all was detected although there is something to find.
+        """
+        images = [image for images in self._classes.values() for image in images]
+        if not any(len(image.scores) for image in images):
+            # The first range holds all areas; only crowd is ignored in it.
+            missed = any(not image.true_ignored[0].all() for image in images)
+            return np.full(12, 0.0 if missed else _UNDEFINED)
+        with contextlib.redirect_stdout(io.StringIO()):
+            parts = [self._accumulate(images) for _, images in sorted(self._classes.items())]
+            summary = COCOeval(iouType="segm")
+            summary.eval = {
+                "precision": np.concatenate([part["precision"] for part in parts], axis=2),
+                "recall": np.concatenate([part["recall"] for part in parts], axis=1),
+            }
+            summary.summarize()
+        return summary.stats
+
+    def result(self) -> Dict[str, Optional[float]]:
+        """The metrics in percent.
+
+        Returns:
+          `ap`, the mean over IoU thresholds 0.5, 0.55 ... 0.95; `ap50`, `ap75`, at one threshold;
+          `ap_small`, `ap_medium`, `ap_large`, of areas up to 32 x 32, up to 96 x 96 and above. One
+          that is undefined is None; there is no key for data without things or without images.
+        """
+        if not self.info.thing_ids or not self.num_images:
+            return {}
+        numbers = self.numbers()
+        return {
+            name: None if numbers[index] == _UNDEFINED else 100.0 * float(numbers[index])
+            for name, index in _NUMBERS.items()
+        }
+
+    def _match(
+        self,
+        overlaps: SegmentOverlaps,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        scores: np.ndarray,
+    ) -> MatchedDetections:
+        """Matches detections, best score first, with the segments of their class."""
+        crowd = labels.instance_of(overlaps.true_ids[rows], self.info.label_divisor) == 0
+        true_areas, areas = overlaps.true_areas[rows], overlaps.predicted_areas[columns]
+        intersections = overlaps.intersections[rows][:, columns]
+        union = true_areas[:, np.newaxis] + areas - intersections
+        # A detection inside a crowd is right however large the crowd is.
+        iou = intersections / np.where(crowd[:, np.newaxis], areas, union)
+        true_ignored = self._out_of_range(true_areas) | crowd
+        shape = len(self._area_ranges), len(self._thresholds)
+        matched = np.zeros((*shape, len(columns)), bool)
+        ignored = np.zeros((*shape, len(columns)), bool)
+        free = np.ones((*shape, len(rows)), bool)
+        for column in range(len(columns)):
+            partner = self._best_partner(iou[:, column], true_ignored, free)
+            found = partner >= 0
+            first, second = np.nonzero(found)
+            chosen = partner[first, second]
+            free[first, second, chosen] = crowd[chosen]
+            matched[..., column] = found
+            ignored[first, second, column] = true_ignored[first, chosen]
+        ignored |= ~matched & self._out_of_range(areas)[:, np.newaxis]
+        return MatchedDetections(scores, matched, ignored, true_ignored)
+
+    def _best_partner(
+        self, iou: np.ndarray, true_ignored: np.ndarray, free: np.ndarray
+    ) -> np.ndarray:
+        """The row that one detection is matched with, int [A, I], -1 = none.
+
+        Rows to be found come before ignored ones whatever their IoU; among equals the last wins.
+        """
+        best = np.broadcast_to(self._thresholds, free.shape[:2]).copy()
+        partner = np.full(free.shape[:2], -1)
+        candidates = np.flatnonzero(iou >= self._thresholds[0])
+        for of_ignored in (False, True):
+            taken = partner >= 0
+            for row in candidates:
+                allowed = (true_ignored[:, row] == of_ignored)[:, np.newaxis] & ~taken
+                better = allowed & free[..., row] & (iou[row] >= best)
+                best[better] = iou[row]
+                partner[better] = row
+        return partner
+
+    def _out_of_range(self, areas: np.ndarray) -> np.ndarray:
+        """bool [A, number of areas]."""
+        low, high = self._area_ranges[:, :1], self._area_ranges[:, 1:]
+        return (areas < low) | (areas > high)
+
+    def _accumulate(self, images: List[MatchedDetections]) -> Dict[str, np.ndarray]:
+        """Precision [I, 101, 1, A, 3] and recall [I, 1, A, 3] of one class, by pycocotools."""
+        evaluation = COCOeval(iouType="segm")
+        evaluation.params.catIds = [0]
+        evaluation.params.imgIds = list(range(len(images)))
+        evaluation._paramsEval = evaluation.params
+        evaluation.evalImgs = [
+            {
+                "dtScores": image.scores,
+                "dtMatches": image.matched[index],
+                "dtIgnore": image.ignored[index],
+                "gtIgnore": image.true_ignored[index],
+            }
+            for index in range(len(self._area_ranges))
+            for image in images
+        ]
+        evaluation.accumulate()
+        return evaluation.eval
+
+
+def _scores_of(ids: np.ndarray, scores: Mapping[int, float]) -> np.ndarray:
+    missing = [segment_id for segment_id in ids.tolist() if segment_id not in scores]
+    if missing:
+        raise ValueError(
+            f"`scores` must name every predicted thing segment; received none for {missing}."
+        )
+    return np.array([scores[segment_id] for segment_id in ids.tolist()], np.float64)
