@@ -10,7 +10,7 @@ from kmax_tf.build.config import load_config
 from trainer import preflight
 from trainer.arguments import add_model_arguments
 
-_JSON_KEYS = ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou", "per_class")
+_JSON_KEYS = ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou", "ap", "per_class")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -39,7 +39,7 @@ def test_json_is_the_last_line(tmp_path, monkeypatch, capsys):
     assert lines[-2] == "the table"
     assert json.loads(lines[-1]) == {
         "pq": 50.0, "sq": 60.0, "rq": 70.0, "pq_things": 40.0, "pq_stuff": 55.0,
-        "pq_in_graph": 51.0, "miou": None, "per_class": [{"name": "circle", "pq": None}],
+        "pq_in_graph": 51.0, "miou": None, "ap": None, "per_class": [{"name": "circle", "pq": None}],
     }  # fmt: skip
     assert cli.main(["eval", *flags]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "the table"
