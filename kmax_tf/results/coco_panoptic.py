@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 from PIL import Image
 
 from kmax_tf import labels
+from kmax_tf.results.atomic_files import write_atomically
 from kmax_tf.results.segments import Segment, find_segments
 from kmax_tf.structures import DatasetInfo
 
@@ -62,13 +63,13 @@ def read_ids(path: PathLike) -> np.ndarray:
 def write_ids(path: PathLike, segment_ids: np.ndarray) -> None:
     """Writes segment ids int [H, W] as PNG; the file appears at once or not at all."""
     image = Image.fromarray(encode_ids(segment_ids))
-    _write_atomically(path, lambda temporary: image.save(temporary, "PNG"))
+    write_atomically(path, lambda temporary: image.save(temporary, "PNG"))
 
 
 def write_json(path: PathLike, content: Any) -> None:
     """Writes JSON; the file appears at once or not at all."""
     text = json.dumps(content, indent=1)
-    _write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def panoptic_to_coco(
@@ -269,14 +270,3 @@ def _free_id(color: Sequence[int], taken: Set[int]) -> int:
             segment_id = (segment_id + step) % _LARGEST_ID
     taken.add(segment_id)
     return segment_id
-
-
-def _write_atomically(path: PathLike, write: Callable[[pathlib.Path], Any]) -> None:
-    target = pathlib.Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
