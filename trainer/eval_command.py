@@ -1,26 +1,47 @@
-"""`kmax eval`: the metrics of a checkpoint on the evaluation data."""
+"""`kmax eval`: the metrics of a checkpoint on the evaluation data, or of finished predictions."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import Any, Dict
+from typing import Any, Dict, List, Sequence
 
-from kmax_tf.build.config import load_config
-from trainer import preflight
 from trainer.arguments import add_model_arguments
 
 _JSON_KEYS = ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou", "ap", "per_class")
 
+_MODEL_REQUIRED = ("config_file", "checkpoint")
+_MODEL_FLAGS = (*_MODEL_REQUIRED, "set", "save_predictions")
+_SCORING_REQUIRED = ("from_predictions", "ground_truth")
+_SCORING_FLAGS = ("ground_truth", "predictions_json", "ground_truth_dir", "processes")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `kmax eval`."""
-    add_model_arguments(parser)
+    add_model_arguments(parser, required=False)
     parser.add_argument(
         "--json", action="store_true", help="the last line of the output is one JSON object"
     )
     parser.add_argument(
         "--save_predictions", metavar="FOLDER", help="gets panoptic PNGs and panoptic.json (COCO)"
+    )
+    finished = parser.add_argument_group(
+        "finished predictions of any system, in COCO panoptic format; no config, no checkpoint"
+    )
+    finished.add_argument("--from_predictions", metavar="FOLDER", help="predicted panoptic PNGs")
+    finished.add_argument("--ground_truth", metavar="JSON", help="panoptic JSON of the data set")
+    finished.add_argument(
+        "--predictions_json",
+        metavar="JSON",
+        help="of the predictions; by default FOLDER.json, else FOLDER/panoptic.json",
+    )
+    finished.add_argument(
+        "--ground_truth_dir",
+        metavar="FOLDER",
+        help="panoptic PNGs of the data set; by default the path of its JSON without suffix",
+    )
+    finished.add_argument(
+        "--processes", type=int, metavar="N", help="that read PNGs; by default one per core"
     )
 
 
@@ -28,9 +49,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates and prints the table; returns the exit code.
 
     Raises:
-      ValueError: the config, the data or the checkpoint is at fault.
+      ValueError: flags are missing or contradict one another, or the config, the data, the
+        checkpoint or the predictions are at fault.
       NonFinitePredictionError: the model's logits are not finite.
     """
+    _check(arguments)
+    if arguments.from_predictions is not None:
+        return _score(arguments)
+    return _evaluate(arguments)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    """Runs the model."""
+    # Not needed to score finished predictions, which is to begin at once.
+    from kmax_tf.build.config import load_config
+    from trainer import preflight
+
     config = load_config(arguments.config_file, arguments.set)
     preflight.require_records(config, "eval")
 
@@ -63,6 +97,52 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(json_result(evaluation.result)))
     return 0
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    """Scores finished predictions."""
+    from evaluation.score_predictions import find_predictions, score_predictions
+    from trainer.progress import Progress
+
+    finished = find_predictions(
+        arguments.from_predictions,
+        arguments.ground_truth,
+        predictions_json=arguments.predictions_json,
+        ground_truth_dir=arguments.ground_truth_dir,
+    )
+    progress = Progress(total_steps=0, batch_size=1, line_interval=1)
+    with progress.evaluation(len(finished.images)) as advance:
+        score = score_predictions(finished, processes=arguments.processes, advance=advance)
+    print(score.table)
+    if arguments.json:
+        print(json.dumps(json_result(score.result)))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises ValueError where flags are missing or belong to another way of evaluating."""
+
+    def given(names: Sequence[str]) -> List[str]:
+        return [f"`--{name}`" for name in names if getattr(arguments, name) not in (None, [])]
+
+    scoring = arguments.from_predictions is not None
+    required = _SCORING_REQUIRED if scoring else _MODEL_REQUIRED
+    foreign = given(_MODEL_FLAGS if scoring else _SCORING_FLAGS)
+    if foreign and scoring:
+        raise ValueError(
+            f"{' and '.join(foreign)} cannot be given together with `--from_predictions`, which "
+            "runs no model."
+        )
+    if foreign:
+        raise ValueError(
+            f"{' and '.join(foreign)} can only be given together with `--from_predictions`."
+        )
+    missing = [f"`--{name}`" for name in required if getattr(arguments, name) is None]
+    if missing:
+        raise ValueError(
+            f"{' and '.join(missing)} must be given: `kmax eval` takes `--config_file` and "
+            "`--checkpoint`, or `--from_predictions` and `--ground_truth`."
+        )
 
 
 def json_result(result: Dict[str, Any]) -> Dict[str, Any]:

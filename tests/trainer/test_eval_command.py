@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -14,7 +21,9 @@ from kmax_tf.build.inference import Inference
 from kmax_tf.build.model import build_model
 from kmax_tf.data import schema
 from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.results.coco_panoptic import write_ids
 from tests import tiny
+from tests.evaluation.coco_folders import Side, segment, write_folders
 from trainer import cli
 
 RESULT = {
@@ -39,7 +48,8 @@ def test_json_is_the_last_line(tmp_path, monkeypatch, capsys):
     assert lines[-2] == "the table"
     assert json.loads(lines[-1]) == {
         "pq": 50.0, "sq": 60.0, "rq": 70.0, "pq_things": 40.0, "pq_stuff": 55.0,
-        "pq_in_graph": 51.0, "miou": None, "ap": None, "per_class": [{"name": "circle", "pq": None}],
+        "pq_in_graph": 51.0, "miou": None, "ap": None,
+        "per_class": [{"name": "circle", "pq": None}],
     }  # fmt: skip
     assert cli.main(["eval", *flags]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "the table"
@@ -120,3 +130,92 @@ def test_errors_are_one_sentence(tmp_path, capsys, extra, sentence):
     errors = capsys.readouterr().err.splitlines()
     assert len([line for line in errors if line.startswith("kmax: ")]) == 1
     assert sentence in errors[-1]
+
+
+def _write_result(folder, prediction):
+    """A ground truth of one class and a prediction of it; gives the flags."""
+    truth = Side(np.ones((4, 6), int), [segment(1, 90)])
+    folders = write_folders(folder, [truth] * 3, [prediction] * 3)
+    return [f"--from_predictions={folders.prediction_dir}", f"--ground_truth={folders.truth_json}"]
+
+
+def test_finished_predictions_need_no_model(tmp_path, capsys):
+    ids = np.ones((4, 6), int)
+    ids[:, 4:] = 0
+    flags = _write_result(tmp_path, Side(ids, [segment(1, 90)]))
+    assert cli.main(["eval", *flags, "--json", "--processes=2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    result = json.loads(lines[-1])
+    assert [result["pq"], result["miou"]] == pytest.approx([200 / 3, 200 / 3])
+    assert result["pq_things"] is None and result["pq_in_graph"] is None
+    assert [row["tp"] for row in result["per_class"]] == [0, 0, 3, 0]
+    assert lines[-2] == "3 images, values in percent."
+    assert cli.main(["eval", *flags]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == lines[-2]
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--from_predictions=here"], "`--ground_truth` must be given"),
+        (["--from_predictions=here", "--ground_truth=g", "--config_file=c", "--set=a=b"],
+         "`--config_file` and `--set` cannot be given together with `--from_predictions`"),
+        (["--from_predictions=here", "--ground_truth=g", "--save_predictions=p"],
+         "`--save_predictions` cannot be given"),
+        (["--config_file=c", "--checkpoint=d", "--ground_truth_dir=g", "--processes=2"],
+         "`--ground_truth_dir` and `--processes` can only be given together with"),
+        ([], "`--config_file` and `--checkpoint` must be given"),
+        (["--from_predictions=/nowhere", "--ground_truth=g"], "must be a folder of panoptic PNGs"),
+        (["--processes=many"], "--processes"),
+    ],
+)  # fmt: skip
+def test_flags_that_do_not_fit_together(capsys, flags, sentence):
+    try:
+        code = cli.main(["eval", *flags])
+    except SystemExit as exit_:  # Of argparse, for a value that is no number.
+        code = exit_.code
+    assert code == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len([line for line in errors if line.startswith("kmax: ")]) == 1
+    assert sentence in errors[-1]
+
+
+def test_a_faulty_result_is_one_sentence(tmp_path, capsys):
+    flags = _write_result(tmp_path, Side(np.full((4, 6), 2), [segment(2, 90)]))
+    write_ids(tmp_path / "result" / "result_1.png", np.full((4, 6), 3))
+    assert cli.main(["eval", *flags, "--processes=2"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[-1].startswith("kmax: ") and "result_1.png has pixels of segment 3" in errors[-1]
+    assert cli.main(["eval", *flags, "--processes=0"]) == 2
+    assert "`processes` must be at least 1; received 0" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_an_interrupt_is_one_line(tmp_path):
+    flags = _write_result(tmp_path, Side(np.ones((4, 6), int), [segment(1, 90)]))
+    truth, result = tmp_path / "panoptic_val.json", tmp_path / "result.json"
+    for path in (truth, result):  # The same image many times: there is time to interrupt.
+        content = json.loads(path.read_text())
+        first = content["annotations"][0]
+        content["annotations"] = [{**first, "image_id": index} for index in range(100_000)]
+        path.write_text(json.dumps(content))
+    command = [sys.executable, "-m", "trainer.cli", "eval", *flags, "--processes=2"]
+    root = pathlib.Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        command,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        # Of its children one tracks resources, the others read images.
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None and len(children.read_text().split()) < 3:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to all processes at once.
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "kmax: interrupted."
+    assert "Traceback" not in errors
