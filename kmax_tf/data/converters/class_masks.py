@@ -9,6 +9,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from kmax_tf.data.converters.source_error import SourceError
+
 # What Pillow raises for files that are missing, damaged or made to be harmful.
 _READ_ERRORS = (
     OSError,
@@ -35,7 +37,7 @@ def read_class_mask(path: pathlib.Path) -> np.ndarray:
       int32 [height, width], the stored values.
 
     Raises:
-      ValueError: no such file, not a PNG that decodes to its end, or one with colour channels.
+      SourceError: no such file, not a PNG that decodes to its end, or one with colour channels.
     """
     try:
         with path.open("rb") as file:
@@ -44,16 +46,18 @@ def read_class_mask(path: pathlib.Path) -> np.ndarray:
             mode, image_format = image.mode, image.format
             values = np.asarray(image).astype(np.int32)
     except _READ_ERRORS as error:
-        raise ValueError(f"Mask {path} cannot be read: {error}.") from error
+        raise SourceError(f"Mask {path} cannot be read: {error}.", "unreadable mask") from error
     if image_format != "PNG":
-        raise ValueError(
+        raise SourceError(
             f"Mask {path} must be a PNG, which keeps class ids as they are; received "
-            f"{image_format}."
+            f"{image_format}.",
+            "mask that is not a PNG",
         )
     if mode not in ("1", "L", "P") and not mode.startswith("I"):
-        raise ValueError(
+        raise SourceError(
             f"Mask {path} must have one channel whose values are class ids (8-bit or 16-bit grey, "
             f"or a palette); received mode {mode}, so replace its colours by the ids of the "
-            "classes first."
+            "classes first.",
+            "mask with colours",
         )
     return values // _GREY_STEPS.get(header[_BIT_DEPTH_OFFSET], 1) if mode == "L" else values

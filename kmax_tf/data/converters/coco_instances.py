@@ -17,6 +17,7 @@ import numpy as np
 from kmax_tf import labels
 from kmax_tf.data import dataset_info, schema
 from kmax_tf.data.converters import coco, coco_json, instance_masks, shards, source_files
+from kmax_tf.data.converters.source_error import SourceError
 from kmax_tf.structures import DatasetInfo
 
 _KEYS = {
@@ -50,6 +51,7 @@ def convert_coco_instances(
     output_dir: str,
     split: str,
     num_shards: Optional[int] = None,
+    strict: bool = False,
 ) -> Dict[str, Any]:
     """Converts one split.
 
@@ -59,12 +61,13 @@ def convert_coco_instances(
       output_dir: gets the records, `dataset_info.json` and `report/`.
       split: first part of the names of the records.
       num_shards: None = one per hundred images.
+      strict: whether the first unusable image is an error instead of being left out.
 
     Returns:
       The report (see `shards.write_shards`). Images without annotations are kept: all void.
 
     Raises:
-      ValueError: files that are missing, broken or contradict one another.
+      ValueError: annotations that are missing or broken, or no usable image.
     """
     path = pathlib.Path(annotations)
     content = read_instances_json(path)
@@ -80,6 +83,7 @@ def convert_coco_instances(
         identity=dataset_info.format_dataset_info(info),
         files_of=files_of,
         dropped=dropped,
+        strict=strict,
     )
     dataset_info.save_dataset_info(info, str(pathlib.Path(output_dir, coco.INFO_FILE)))
     return report
@@ -116,13 +120,18 @@ def read_instances_json(path: pathlib.Path) -> Dict[str, Any]:
 
 
 def encode_item(item: InstanceItem, *, info: DatasetInfo) -> shards.EncodedRecord:
-    """Reads the image, draws its instances and serialises both."""
+    """Reads the image, draws its instances and serialises both.
+
+    Raises:
+      SourceError: the image or one of its annotations cannot be used.
+    """
     image = source_files.read_image(pathlib.Path(item.image))
     size = (image.height, image.width)
     if item.size is not None and item.size != size:
-        raise ValueError(
+        raise SourceError(
             f"Image {item.image} must have the size that its annotations state, "
-            f"{item.size[0]}x{item.size[1]}; it is {size[0]}x{size[1]}."
+            f"{item.size[0]}x{item.size[1]}; it is {size[0]}x{size[1]}.",
+            "image of another size than its annotations state",
         )
     panoptic, statistics = draw_instances(item, size, info)
     serialized = schema.encode_record(
@@ -151,7 +160,7 @@ def draw_instances(
       what is to be counted.
 
     Raises:
-      ValueError: a segmentation that is none, or does not fit the image.
+      SourceError: a segmentation that is none, or does not fit the image.
     """
     statistics: collections.Counter = collections.Counter()
     masks = {}
@@ -159,7 +168,8 @@ def draw_instances(
         try:
             mask = instance_masks.read_segmentation(instance.segmentation, *size)
         except ValueError as error:
-            raise ValueError(f"{instance.name} of image {item.image}: {error}.") from error
+            message = f"{instance.name} of image {item.image}: {error}."
+            raise SourceError(message, "broken segmentation") from error
         if mask is None:
             statistics["dropped/annotation without pixels"] += 1
         else:

@@ -2,7 +2,7 @@
 
 The masks are PNGs whose pixel values are ids of classes; the classes come from a JSON. Every class
 is stuff, since a class mask does not tell instances apart: the panoptic map has instance 0
-everywhere. What the JSON calls a thing is converted all the same, and named in the report.
+everywhere. What the JSON calls a thing is converted all the same, with a warning in the report.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from kmax_tf import labels
 from kmax_tf.data import dataset_info, image_files, schema
 from kmax_tf.data.converters import class_list, class_masks, coco, shards, source_files
 from kmax_tf.data.converters.class_list import ClassList
+from kmax_tf.data.converters.source_error import SourceError
 
-_LISTED_VALUES = 16  # in one mask, of no class; more of them are no labels but a picture
+_LISTED = 16  # files in a warning; pixel values of no class in one mask
 
 
 class MaskItem(NamedTuple):
@@ -46,6 +47,7 @@ def convert_semantic_masks(
     output_dir: str,
     split: str = "train",
     num_shards: Optional[int] = None,
+    strict: bool = False,
 ) -> Dict[str, Any]:
     """Converts one split.
 
@@ -56,14 +58,15 @@ def convert_semantic_masks(
       output_dir: gets the records, `dataset_info.json` and `report/`.
       split: first part of the names of the records.
       num_shards: None = one per hundred images.
+      strict: whether the first unusable image is an error instead of being left out.
 
     Returns:
       The report (see `shards.write_shards`). Its `segments` count, per class, the images that show
-      it; pixel values without a class are void and counted, by value, as images too. It has also
-      `notes`: sentences about the files without a partner and about classes that are things.
+      it; pixel values without a class are void and counted, by value, as images too. Images
+      without mask are among the skipped, masks without image in a warning.
 
     Raises:
-      ValueError: files that are missing, broken or contradict one another.
+      ValueError: classes or folders that are missing or broken, or no usable image.
     """
     name = pathlib.Path(output_dir).absolute().name
     read = class_list.read_class_list(pathlib.Path(classes), name=name)
@@ -78,19 +81,12 @@ def convert_semantic_masks(
         num_shards=num_shards or -(-len(pairs.items) // coco.IMAGES_PER_SHARD),
         identity=f"{description}|{read.ignored_ids}",
         files_of=files_of,
-        dropped={
-            "image without mask": len(pairs.images_without_mask),
-            "mask without image": len(pairs.masks_without_image),
-        },
+        skipped=[_without_mask(path, masks_dir) for path in pairs.images_without_mask],
+        warnings=_warnings(pairs, read),
+        strict=strict,
     )
     dataset_info.save_dataset_info(read.info, str(pathlib.Path(output_dir, coco.INFO_FILE)))
-    notes = [f"image without mask: {path}" for path in pairs.images_without_mask]
-    notes += [f"mask without image: {path}" for path in pairs.masks_without_image]
-    if read.things:
-        notes.append(
-            f"things that became stuff, since class masks hold no instances: {list(read.things)}"
-        )
-    return {**report, "notes": notes}
+    return report
 
 
 def find_pairs(images_dir: pathlib.Path, masks_dir: pathlib.Path) -> Pairs:
@@ -127,13 +123,18 @@ def find_pairs(images_dir: pathlib.Path, masks_dir: pathlib.Path) -> Pairs:
 
 
 def encode_item(item: MaskItem, *, classes: ClassList) -> shards.EncodedRecord:
-    """Reads the files of one image and serialises them."""
+    """Reads the files of one image and serialises them.
+
+    Raises:
+      SourceError: the image or its mask cannot be used.
+    """
     image = source_files.read_image(pathlib.Path(item.image))
     mask = class_masks.read_class_mask(pathlib.Path(item.mask))
     if mask.shape != (image.height, image.width):
-        raise ValueError(
+        raise SourceError(
             f"Mask {item.mask} must have the size of its image {item.image}, "
-            f"{image.height}x{image.width}; it is {mask.shape[0]}x{mask.shape[1]}."
+            f"{image.height}x{image.width}; it is {mask.shape[0]}x{mask.shape[1]}.",
+            "mask of another size than its image",
         )
     info = classes.info
     table = np.full(class_list.LARGEST_ID + 1, info.ignore_label, np.int32)
@@ -146,8 +147,8 @@ def encode_item(item: MaskItem, *, classes: ClassList) -> shards.EncodedRecord:
             statistics[f"segments/{info.name_of(table[value])}"] += 1
         elif value not in classes.ignored_ids:
             strange.append(value)
-    if len(strange) > _LISTED_VALUES:
-        statistics[f"dropped/more than {_LISTED_VALUES} pixel values of no class"] += 1
+    if len(strange) > _LISTED:
+        statistics[f"dropped/more than {_LISTED} pixel values of no class"] += 1
     else:
         statistics.update(f"dropped/pixel value {value} of no class" for value in strange)
     serialized = schema.encode_record(
@@ -162,8 +163,30 @@ def encode_item(item: MaskItem, *, classes: ClassList) -> shards.EncodedRecord:
 
 
 def files_of(item: MaskItem) -> Tuple[str, str]:
-    """Paths that the record of an item is made from."""
+    """Paths that the record of an item is made from, the image first."""
     return item.image, item.mask
+
+
+def _without_mask(image: pathlib.Path, masks_dir: str) -> shards.Skipped:
+    """The line of the report for an image without mask."""
+    detail = f"Image {image} has no PNG of its name in {masks_dir}."
+    return shards.Skipped(str(image), "image without mask", detail)
+
+
+def _warnings(pairs: Pairs, classes: ClassList) -> List[str]:
+    """What else the report has to say."""
+    warnings = []
+    if pairs.masks_without_image:
+        names = [str(path) for path in pairs.masks_without_image]
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        listed = ", ".join(names[:_LISTED])
+        warnings.append(f"{len(names)} masks have no image of their name: {listed}{more}.")
+    if classes.things:
+        warnings.append(
+            "Things became stuff, since masks of classes hold no instances: "
+            f"{', '.join(classes.things)}."
+        )
+    return warnings
 
 
 def _files(folder: pathlib.Path, suffixes: Sequence[str], argument: str) -> List[pathlib.Path]:
