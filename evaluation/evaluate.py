@@ -11,9 +11,11 @@ import tensorflow as tf
 
 from evaluation.crowd import crowd_note
 from evaluation.evaluator import Evaluator
+from evaluation.submissions import COCO_PANOPTIC, open_submission, require_format
 from kmax_tf.build.config import require_filled
 from kmax_tf.build.data import build_dataset
 from kmax_tf.build.inference import Inference, build_inference
+from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.data.records import read_file_names
 from kmax_tf.finite import require_finite
 from kmax_tf.results.coco_panoptic import CocoPanopticWriter
@@ -79,6 +81,7 @@ def evaluate_checkpoint(
     checkpoint: PathLike,
     *,
     save_predictions: Optional[PathLike] = None,
+    save_format: str = COCO_PANOPTIC,
     advance: Advance = lambda count: None,
 ) -> Evaluation:
     """Evaluates on `eval_dataset_options`, every image once and at the size of its file.
@@ -86,16 +89,20 @@ def evaluate_checkpoint(
     Args:
       config: checked (`load_config`).
       checkpoint: prefix, or a folder, which means its latest.
-      save_predictions: folder for one panoptic PNG per image and `panoptic.json` (COCO).
+      save_predictions: folder for the predictions.
+      save_format: one of `submissions.FORMATS`; by default one panoptic PNG per image and
+        `panoptic.json` (COCO).
       advance: called with the number of images after each batch.
 
     Raises:
       ValueError: data or checkpoint are missing or do not fit the config, or there is neither a
-        label to compare with nor a folder to save in.
+        label to compare with nor a folder to save in, or the format cannot hold the classes or a
+        number of a prediction.
       NonFinitePredictionError: the model's logits are not finite; holds the image ids.
     """
     options = config.eval_dataset_options
     _check(options, save_predictions)
+    require_format(save_format, load_dataset_info(options.dataset_info))
     dataset = build_dataset(options, training=False)  # First: finding no data is quick.
     inference = build_inference(config, checkpoint=checkpoint)
     predict = _traced(inference)
@@ -103,7 +110,7 @@ def evaluate_checkpoint(
     if options.decode_groundtruth_label:
         evaluator = Evaluator(inference.info, note=crowd_note(options.file_pattern))
     num_images = 0
-    with _prediction_writer(save_predictions, options, inference.info) as write:
+    with _prediction_writer(save_predictions, save_format, options, inference.info) as write:
         for features, targets, eval_targets in dataset.take(config.evaluator_options.eval_steps):
             prediction = predict(features["image"])
             for image in images_of_batch(prediction, targets, eval_targets):
@@ -184,13 +191,25 @@ def _traced(inference: Inference) -> Callable[[tf.Tensor], PanopticPrediction]:
 
 @contextlib.contextmanager
 def _prediction_writer(
-    folder: Optional[PathLike], options: data_pb2.DatasetOptions, info: DatasetInfo
+    folder: Optional[PathLike],
+    save_format: str,
+    options: data_pb2.DatasetOptions,
+    info: DatasetInfo,
 ) -> Iterator[Callable[[PredictedImage], None]]:
     """Gives a function that saves an image; it does nothing without a folder."""
     if folder is None:
         yield lambda image: None
         return
     names = read_file_names(options.file_pattern)
+    if save_format != COCO_PANOPTIC:
+        submission = open_submission(save_format, folder, info)
+        yield lambda image: submission.add(
+            name=names[image.image_id],
+            panoptic=image.panoptic,
+            semantic=image.semantic,
+            scores=image.thing_scores(info),
+        )
+        return
     json_path = os.path.join(os.fspath(folder), PREDICTIONS_JSON)
     with CocoPanopticWriter(folder, info, json_path=json_path) as writer:
 

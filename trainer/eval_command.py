@@ -11,7 +11,7 @@ from trainer.arguments import add_model_arguments
 _JSON_KEYS = ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou", "ap", "per_class")
 
 _MODEL_REQUIRED = ("config_file", "checkpoint")
-_MODEL_FLAGS = (*_MODEL_REQUIRED, "set", "save_predictions")
+_MODEL_FLAGS = (*_MODEL_REQUIRED, "set", "save_predictions", "save_format")
 _SCORING_REQUIRED = ("from_predictions", "ground_truth")
 _SCORING_FLAGS = ("ground_truth", "predictions_json", "ground_truth_dir", "processes")
 
@@ -23,7 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="the last line of the output is one JSON object"
     )
     parser.add_argument(
-        "--save_predictions", metavar="FOLDER", help="gets panoptic PNGs and panoptic.json (COCO)"
+        "--save_predictions", metavar="FOLDER", help="gets the predictions, see --save_format"
+    )
+    parser.add_argument(
+        "--save_format",
+        metavar="FORMAT",
+        help="coco_panoptic (panoptic PNGs and panoptic.json; the default), cityscapes (semantic "
+        "PNGs, instance masks and lists), two_channel_png, three_channel_png, "
+        "two_channel_numpy_array or semantic_png",
     )
     finished = parser.add_argument_group(
         "finished predictions of any system, in COCO panoptic format; no config, no checkpoint"
@@ -69,6 +76,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     preflight.require_records(config, "eval")
 
     from evaluation.evaluate import evaluate_checkpoint
+    from evaluation.submissions import COCO_PANOPTIC
     from kmax_tf.data.records import count_records
     from trainer.data_errors import EVAL, explaining_bad_records
     from trainer.non_finite import naming_images_of
@@ -88,6 +96,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             config,
             arguments.checkpoint,
             save_predictions=arguments.save_predictions,
+            save_format=arguments.save_format or COCO_PANOPTIC,
             advance=advance,
         )
     if evaluation.table:
@@ -137,6 +146,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{' and '.join(foreign)} can only be given together with `--from_predictions`."
         )
+    if arguments.save_format is not None and arguments.save_predictions is None:
+        raise ValueError("`--save_format` can only be given together with `--save_predictions`.")
     missing = [f"`--{name}`" for name in required if getattr(arguments, name) is None]
     if missing:
         raise ValueError(

@@ -120,6 +120,20 @@ def test_saved_predictions_are_the_predicted_maps(setup, tmp_path):
         assert sorted(scores.values()) == pytest.approx([0.7, 0.8, 0.9])
 
 
+def test_predictions_are_saved_in_the_format_asked_for(setup, tmp_path):
+    config, records = setup
+    folder = tmp_path / "predictions"
+    evaluate_checkpoint(
+        config, "some/ckpt-1", save_predictions=folder, save_format="two_channel_numpy_array"
+    )
+    for truth, name in zip(records.truths, records.names):
+        classes, instances = np.moveaxis(np.load(folder / "raw_panoptic" / f"{name}.npy"), -1, 0)
+        back = dict(zip(INFO.original_ids, INFO.class_ids))
+        np.testing.assert_array_equal(np.vectorize(back.get)(classes, 0) * 256 + instances, truth)
+    with pytest.raises(ValueError, match=r"`save_format` must be one of coco_panoptic, .*'gif'"):
+        evaluate_checkpoint(config, "some/ckpt-1", save_predictions=folder, save_format="gif")
+
+
 def test_data_without_labels_can_only_be_predicted(setup, tmp_path):
     config, _ = setup
     config.eval_dataset_options.decode_groundtruth_label = False

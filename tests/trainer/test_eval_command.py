@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from evaluation import evaluate
 from evaluation.evaluate import Evaluation
+from evaluation.submissions import FORMATS
 from kmax_tf.build.config import load_config
 from kmax_tf.build.inference import Inference
 from kmax_tf.build.model import build_model
@@ -35,9 +36,10 @@ RESULT = {
 def test_json_is_the_last_line(tmp_path, monkeypatch, capsys):
     tiny.write_records(tmp_path, [(65, 65), (33, 65), (65, 49)])
 
-    def measure(config, checkpoint, *, save_predictions, advance):
+    def measure(config, checkpoint, *, save_predictions, save_format, advance):
         assert checkpoint == "run"
         assert save_predictions is None
+        assert save_format == "coco_panoptic"
         advance(3)
         return Evaluation(RESULT, "the table", 3)
 
@@ -76,6 +78,13 @@ def test_a_real_model(tmp_path, capsys):
     assert len(result["per_class"]) == 10
     assert any("in-graph variant" in line for line in lines)
     assert len(list(folder.glob("*.png"))) == 3
+
+
+def test_help_lists_all_formats(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["eval", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").replace("(", " ").split()
+    assert set(FORMATS) < set(words)
 
 
 def test_a_bad_record_is_named(tmp_path, capsys, monkeypatch):
@@ -117,6 +126,10 @@ def test_weights_of_nan_are_a_fault_that_names_images(tmp_path, capsys):
         (["--checkpoint=none"], "There is no checkpoint none"),
         (["--checkpoint=none", "--set", "KMAX_DATA=/nowhere"], "No files match /nowhere"),
         ([], "--checkpoint"),
+        (
+            ["--checkpoint=none", "--save_predictions=p", "--save_format=gif"],
+            "`save_format` must be one of coco_panoptic, cityscapes, two_channel_png",
+        ),
     ],
 )
 def test_errors_are_one_sentence(tmp_path, capsys, extra, sentence):
@@ -164,6 +177,8 @@ def test_finished_predictions_need_no_model(tmp_path, capsys):
          "`--save_predictions` cannot be given"),
         (["--config_file=c", "--checkpoint=d", "--ground_truth_dir=g", "--processes=2"],
          "`--ground_truth_dir` and `--processes` can only be given together with"),
+        (["--config_file=c", "--checkpoint=d", "--save_format=cityscapes"],
+         "`--save_format` can only be given together with `--save_predictions`"),
         ([], "`--config_file` and `--checkpoint` must be given"),
         (["--from_predictions=/nowhere", "--ground_truth=g"], "must be a folder of panoptic PNGs"),
         (["--processes=many"], "--processes"),
