@@ -22,6 +22,7 @@ from PIL import Image
 PARALLEL_FROM = 100
 """Fewer images than this are read in this process, unless a number of processes is given."""
 
+_ID_BITS = 0xFFFFFF
 _IMAGES_PER_CHUNK = 16
 _CHUNKS_AHEAD = 4  # per process: what is waiting stays small, however many images there are
 
@@ -47,8 +48,8 @@ def count_pairs(ground_truth: np.ndarray, prediction: np.ndarray) -> PixelCounts
     """Counts all pairs of ids of one image.
 
     Args:
-      ground_truth: uint32 [H, W], segment ids.
-      prediction: uint32 [H, W], segment ids.
+      ground_truth: uint32 [H, W], segment ids; the highest of the four bytes is not read.
+      prediction: uint32 [H, W], likewise.
 
     Returns:
       The `PixelCounts`, ordered by id of the ground truth, then of the prediction.
@@ -58,10 +59,10 @@ def count_pairs(ground_truth: np.ndarray, prediction: np.ndarray) -> PixelCounts
     changes = (truth[1:] != truth[:-1]) | (guess[1:] != guess[:-1])
     ends = np.append(np.flatnonzero(changes), truth.size - 1)
     lengths = np.diff(ends, prepend=-1)
-    keys = (truth[ends].astype(np.int64) << 24) | guess[ends]
+    keys = (truth[ends] & _ID_BITS).astype(np.int64) << 24 | guess[ends] & _ID_BITS
     pairs, index = np.unique(keys, return_inverse=True)
     pixels = np.bincount(index.reshape(-1), weights=lengths, minlength=len(pairs))
-    return PixelCounts(pairs >> 24, pairs & 0xFFFFFF, pixels.astype(np.int64))
+    return PixelCounts(pairs >> 24, pairs & _ID_BITS, pixels.astype(np.int64))
 
 
 def read_segment_ids(path: str) -> np.ndarray:
@@ -71,7 +72,7 @@ def read_segment_ids(path: str) -> np.ndarray:
       path: of an RGB image; an alpha channel is not read.
 
     Returns:
-      uint32 [H, W].
+      uint32 [H, W]; the id is in the three lower bytes, the highest one has no meaning.
 
     Raises:
       ValueError: the file is missing, broken, or has no three colours.
@@ -83,13 +84,13 @@ def read_segment_ids(path: str) -> np.ndarray:
                     f"A panoptic PNG must be RGB; received mode {image.mode} in {path}."
                 )
             width, height = image.size
-            # The four bytes of a pixel are its id, once the last one is cleared.
+            # Clearing the fourth byte here would be one more pass over all pixels.
             pixels = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")
     except OSError as error:
         raise ValueError(f"Panoptic PNG {path} cannot be read: {error}.") from error
     except SyntaxError as error:  # Pillow's word for a damaged PNG
         raise ValueError(f"Panoptic PNG {path} is damaged: {error}.") from error
-    return np.frombuffer(pixels, "<u4").reshape(height, width) & 0xFFFFFF
+    return np.frombuffer(pixels, "<u4").reshape(height, width)
 
 
 def measure_files(files: Sequence[FilePair]) -> List[PixelCounts]:

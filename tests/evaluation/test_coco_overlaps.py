@@ -41,7 +41,18 @@ def test_reads_ids(mode: str, tmp_path) -> None:
     write_ids(path, ids)
     with Image.open(path) as image:
         image.convert(mode).save(path)
-    np.testing.assert_array_equal(read_segment_ids(str(path)), ids)
+    np.testing.assert_array_equal(read_segment_ids(str(path)) & 0xFFFFFF, ids)
+
+
+def test_transparency_makes_no_difference(tmp_path) -> None:
+    ids = np.random.default_rng(0).choice([0, 70000], (4, 6))
+    write_ids(tmp_path / "plain.png", ids)
+    with Image.open(tmp_path / "plain.png") as image:
+        image.putalpha(Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6)))
+        image.save(tmp_path / "alpha.png")
+    (counts,) = measure_files([(str(tmp_path / "plain.png"), str(tmp_path / "alpha.png"))])
+    assert counts.true_ids.tolist() == counts.predicted_ids.tolist() == [0, 70000]
+    assert counts.pixels.tolist() == [np.sum(ids == 0), np.sum(ids > 0)]
 
 
 def test_errors(tmp_path) -> None:
