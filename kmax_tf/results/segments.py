@@ -10,6 +10,9 @@ import numpy as np
 from kmax_tf import labels
 from kmax_tf.structures import DatasetInfo
 
+# Up to this range of ids a table is faster than sorting the pixels.
+_LARGEST_TABLE = 2**23
+
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
@@ -117,11 +120,23 @@ def mean_thing_scores(
     flat = np.ravel(panoptic)
     is_thing = np.isin(labels.class_of(flat, info.label_divisor), info.thing_ids)
     pixels = np.flatnonzero(is_thing)
-    ids, index, areas = np.unique(flat[pixels], return_inverse=True, return_counts=True)
-    index = index.reshape(-1)
-    instance = np.bincount(index, np.ravel(instance_score)[pixels], len(ids)) / areas
-    semantic = np.bincount(index, np.ravel(semantic_score)[pixels], len(ids)) / areas
-    return dict(zip(ids.tolist(), (instance * semantic).tolist()))
+    if not len(pixels):
+        return {}
+    ids, index = _number(flat[pixels])
+    areas = np.bincount(index)
+    used = np.flatnonzero(areas)
+    instance = np.bincount(index, np.ravel(instance_score)[pixels])[used] / areas[used]
+    semantic = np.bincount(index, np.ravel(semantic_score)[pixels])[used] / areas[used]
+    return dict(zip(ids[used].tolist(), (instance * semantic).tolist()))
+
+
+def _number(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Ids, ascending, some of which may not occur, and the position of each of `values` in them."""
+    first, last = int(values.min()), int(values.max())
+    if last - first > _LARGEST_TABLE:
+        ids, index = np.unique(values, return_inverse=True)
+        return ids, index.reshape(-1)
+    return np.arange(first, last + 1), values - first
 
 
 def format_segments(segments: Sequence[Segment], num_pixels: int) -> str:

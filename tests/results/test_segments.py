@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from kmax_tf.results.segments import (
@@ -67,5 +69,10 @@ def test_scores_of_things_are_products_of_means() -> None:
     scores = mean_thing_scores(MAP, instance_score=instance, semantic_score=semantic, info=INFO)
     assert set(scores) == {101, 207}
     np.testing.assert_allclose([scores[101], scores[207]], [(0.9 + 0.7 + 0.5 + 0.5) / 4, 0.4])
+    # Ids far apart are numbered in another way.
+    wide = dataclasses.replace(INFO, label_divisor=10**8)
+    far = MAP // 100 * 10**8 + MAP % 100
+    other = mean_thing_scores(far, instance_score=instance, semantic_score=semantic, info=wide)
+    assert other == {10**8 + 1: scores[101], 2 * 10**8 + 7: scores[207]}
     none = mean_thing_scores(MAP[:1], instance_score=MAP[:1], semantic_score=MAP[:1], info=INFO)
     assert none == {}

@@ -67,6 +67,8 @@ def test_every_image_counts_once(batch_size):
     assert (row["sky"]["tp"], row["sky"]["fp"], row["grass"]["fn"]) == (4, 2, 2)
     assert metrics["eval/pq"] == pytest.approx(result["pq"])
     assert "sky" in table
+    # There are things in the data set, but none in these images.
+    assert result["ap"] is None and "eval/ap" not in metrics
     assert all(isinstance(value, float) for value in metrics.values())
     assert [p.image_id for p in pictures] == [0, 1, 2]
     assert pictures[1].image.shape == (SIZE, SIZE - 1, 3)
