@@ -14,12 +14,14 @@ strategies, Keras calls and SavedModel tracing all pass through unchanged.
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, NamedTuple, Optional, Tuple, TypedDict
+from typing import TYPE_CHECKING, Dict, NamedTuple, Optional, Tuple, TypedDict
 
 import numpy as np
-import tensorflow as tf
 
-FeaturePyramid = Dict[str, tf.Tensor]
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+FeaturePyramid = Dict[str, "tf.Tensor"]
 """`stage1`..`stage5` -> **raw** (not activated) feature [B, h, w, D] of a pixel encoder."""
 
 
