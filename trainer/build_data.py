@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import collections
+import importlib
 import pathlib
 import re
 from typing import Any, Dict, List
 
 Reports = List[Dict[str, Any]]
+
+_SHOWN_IMAGES = 5  # of those left out; the report file lists them all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +47,23 @@ def format_report(report: Dict[str, Any]) -> str:
         if counts:
             listed = ", ".join(f"{name} {count}" for name, count in counts.items())
             lines.append(f"  {title}: {sum(counts.values())} ({listed})")
-    lines += [f"  {note}" for note in report.get("notes", [])]
+    lines += _format_skipped(report)
+    lines += [f"  warning: {warning}" for warning in report["warnings"]]
     return "\n".join(lines)
+
+
+def _format_skipped(report: Dict[str, Any]) -> List[str]:
+    """Lines about the images that were left out: how many, why, the first of them."""
+    skipped = report["skipped"]
+    if not skipped:
+        return []
+    counts = collections.Counter(skip["reason"] for skip in skipped)
+    listed = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+    lines = [f"  images left out: {len(skipped)} ({listed})"]
+    lines += [f"    {skip['detail']}" for skip in skipped[:_SHOWN_IMAGES]]
+    if len(skipped) > _SHOWN_IMAGES:
+        lines.append(f"    ... all of them: report/{report['split']}.json")
+    return lines
 
 
 def _add_shapes(parser: argparse.ArgumentParser) -> None:
@@ -66,25 +85,46 @@ def _build_shapes(arguments: argparse.Namespace) -> Reports:
     )
 
 
-def _add_coco_panoptic(parser: argparse.ArgumentParser) -> None:
+def _official(converter: str, layout: str, folder: str, splits: str, num_shards: int) -> tuple:
+    """The two functions of a data set that is converted from its official layout.
+
+    Args:
+      converter: module that has `convert_<converter>_panoptic`.
+      layout: what `input_dir` holds.
+      folder: under `data/`, where the configs look for records.
+      splits: names that `--split` accepts, separated by blanks.
+      num_shards: default of the converter.
+    """
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--input_dir", required=True, help=f"holds {layout}")
+        parser.add_argument("--output_dir", required=True, help=f"e.g. data/{folder}/tfrecords")
+        parser.add_argument("--split", choices=splits.split(), default="all")
+        parser.add_argument(
+            "--num_shards",
+            type=_positive,
+            help=f"files per split (default: {num_shards}, at most one an image)",
+        )
+        _add_strict(parser)
+
+    def build(arguments: argparse.Namespace) -> Reports:
+        module = importlib.import_module(f"kmax_tf.data.converters.{converter}")
+        return getattr(module, f"convert_{converter}_panoptic")(
+            input_dir=arguments.input_dir,
+            output_dir=arguments.output_dir,
+            split=arguments.split,
+            num_shards=arguments.num_shards,
+            strict=arguments.strict,
+        )
+
+    return add, build
+
+
+def _add_strict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--input_dir", required=True, help="holds train2017/, val2017/, annotations/"
-    )
-    parser.add_argument("--output_dir", required=True, help="e.g. data/coco/tfrecords")
-    parser.add_argument("--split", choices=("train", "val", "test", "all"), default="all")
-    parser.add_argument(
-        "--num_shards", type=_positive, help="files per split (default: 1000, at most one an image)"
-    )
-
-
-def _build_coco_panoptic(arguments: argparse.Namespace) -> Reports:
-    from kmax_tf.data.converters import coco
-
-    return coco.convert_coco_panoptic(
-        input_dir=arguments.input_dir,
-        output_dir=arguments.output_dir,
-        split=arguments.split,
-        num_shards=arguments.num_shards,
+        "--strict",
+        action="store_true",
+        help="stop at the first image whose files are broken (default: leave it out and list it)",
     )
 
 
@@ -105,6 +145,7 @@ def _add_coco_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num_shards", type=_positive, help="files per split (default: one per 100 images)"
     )
+    _add_strict(parser)
 
 
 def _build_coco_format(arguments: argparse.Namespace) -> Reports:
@@ -134,6 +175,7 @@ def _build_coco_format(arguments: argparse.Namespace) -> Reports:
         num_shards=arguments.num_shards,
         info=info or None,
         name=pathlib.Path(arguments.output_dir).absolute().name,
+        strict=arguments.strict,
     )
 
 
@@ -175,6 +217,7 @@ def _add_semantic_masks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output_dir", required=True, help="for records and dataset_info.json")
     parser.add_argument("--split", default="train", help="name of the records (default: train)")
     parser.add_argument("--num_shards", type=_positive, help="files (default: one per 100 images)")
+    _add_strict(parser)
 
 
 def _build_semantic_masks(arguments: argparse.Namespace) -> Reports:
@@ -187,6 +230,7 @@ def _build_semantic_masks(arguments: argparse.Namespace) -> Reports:
         output_dir=arguments.output_dir,
         split=_split_name(arguments.split),
         num_shards=arguments.num_shards,
+        strict=arguments.strict,
     )
     return [report]
 
@@ -206,6 +250,7 @@ def _add_coco_instances(parser: argparse.ArgumentParser) -> None:
         "--split", help="name of the records (default: the JSON's, without `instances_`)"
     )
     parser.add_argument("--num_shards", type=_positive, help="files (default: one per 100 images)")
+    _add_strict(parser)
 
 
 def _build_coco_instances(arguments: argparse.Namespace) -> Reports:
@@ -220,6 +265,7 @@ def _build_coco_instances(arguments: argparse.Namespace) -> Reports:
         output_dir=arguments.output_dir,
         split=_split_name(split),
         num_shards=arguments.num_shards,
+        strict=arguments.strict,
     )
     return [report]
 
@@ -243,7 +289,28 @@ def _positive(text: str) -> int:
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DATASETS: Dict[str, tuple] = {
     "shapes": ("draw the embedded data set", _add_shapes, _build_shapes),
-    "coco_panoptic": ("COCO panoptic, as downloaded", _add_coco_panoptic, _build_coco_panoptic),
+    "coco_panoptic": (
+        "COCO panoptic, as downloaded",
+        *_official(
+            "coco", "train2017/, val2017/, annotations/", "coco", "train val test all", 1000
+        ),
+    ),
+    "cityscapes_panoptic": (
+        "Cityscapes, with the annotations that csCreatePanopticImgs --use-train-id makes",
+        *_official(
+            "cityscapes", "leftImg8bit/ and gtFine/", "cityscapes", "train val test all", 10
+        ),
+    ),
+    "ade20k_panoptic": (
+        "ADE20K, with panoptic annotations in COCO's form",
+        *_official(
+            "ade20k",
+            "images/{training,validation}/, ade20k_panoptic_{train,val}.json and their PNGs",
+            "ade20k",
+            "train val all",
+            1000,
+        ),
+    ),
     "coco_format": (
         "any data set in COCO panoptic format",
         _add_coco_format,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 
 import pytest
@@ -79,10 +80,48 @@ def test_a_fault_in_another_process_is_one_sentence(tmp_path, capsys, monkeypatc
     monkeypatch.setattr(shards, "PARALLEL_FROM", 1)
     arguments = [f"--input_dir={tmp_path}", f"--output_dir={tmp_path}/out", "--num_shards=2"]
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert cli.main(["build-data", "coco_format", *arguments]) == 2
+    assert cli.main(["build-data", "coco_format", *arguments, "--strict"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("kmax: Image ")
     assert "train_1.jpg cannot be read" in error
+
+
+def test_images_left_out_are_counted_and_named(tmp_path, capsys):
+    toy_coco.write(tmp_path, count=9)
+    for index in range(7):
+        (tmp_path / "images" / f"train_{index}.jpg").write_bytes(b"no image")
+    (tmp_path / "panoptic_train" / "train_8.png").unlink()
+    assert run("coco_format", f"--input_dir={tmp_path}", f"--output_dir={tmp_path}/out") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "train: 1 images in 1 files" in lines
+    start = lines.index("  images left out: 8 (image cannot be read 7, panoptic PNG missing 1)")
+    assert "train_0.jpg cannot be read" in lines[start + 1]
+    assert len(lines[start:]) == 7
+    assert lines[-1] == "    ... all of them: report/train.json"
+
+
+@pytest.mark.parametrize("name", ["coco", "cityscapes", "ade20k"])
+def test_official_layouts_pass_every_flag(monkeypatch, name):
+    received = {}
+    module = importlib.import_module(f"kmax_tf.data.converters.{name}")
+    monkeypatch.setattr(
+        module, f"convert_{name}_panoptic", lambda **given: received.update(given) or []
+    )
+    flags = ["--input_dir=i", "--output_dir=o", "--split=val", "--num_shards=3", "--strict"]
+    assert run(f"{name}_panoptic", *flags) == 0
+    assert received == {
+        "input_dir": "i",
+        "output_dir": "o",
+        "split": "val",
+        "num_shards": 3,
+        "strict": True,
+    }
+
+
+def test_warnings_are_printed():
+    report = {"split": "val", "images": 1, "shards": 1, "shards_kept": 0, "statistics": {}}
+    report.update(skipped=[], warnings=["Too few."])
+    assert build_data.format_report(report).splitlines()[-1] == "  warning: Too few."
 
 
 def test_an_instances_json_is_one_sentence(tmp_path, capsys):

@@ -8,17 +8,16 @@ segment ids; a JSON with `images`, `annotations` (file name of the PNG, list of 
 from __future__ import annotations
 
 import collections
-import functools
 import pathlib
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from kmax_tf.data import dataset_info, schema
-from kmax_tf.data.converters import coco_json, shards, source_files
-from kmax_tf.data.converters.panoptic_map import Segment, make_panoptic_map
+from kmax_tf.data import dataset_info
+from kmax_tf.data.converters import coco_json, panoptic_items
+from kmax_tf.data.converters.panoptic_items import INFO_FILE, Pairs, PanopticItem
 from kmax_tf.structures import DatasetInfo
 
-INFO_FILE = "dataset_info.json"
 DEFAULT_SHARDS = 1000  # of COCO, as in deeplab2
+OFFICIAL_IMAGES = {"train": 118287, "val": 5000, "test": 40670}
 IMAGES_PER_SHARD = 100  # of other data sets
 
 
@@ -36,14 +35,6 @@ class CocoSource(NamedTuple):
     images_dir: pathlib.Path
     panoptic_json: pathlib.Path
     panoptic_dir: pathlib.Path
-
-
-class CocoItem(NamedTuple):
-    """One image to convert; without `panoptic_png` it has no labels."""
-
-    image: str
-    panoptic_png: Optional[str]
-    segments: Tuple[Segment, ...]
 
 
 def find_sources(input_dir: str) -> List[CocoSource]:
@@ -73,6 +64,7 @@ def convert_coco_format(
     num_shards: Optional[int] = None,
     info: Optional[DatasetInfo] = None,
     name: str = "custom",
+    strict: bool = False,
 ) -> List[Dict[str, Any]]:
     """Converts splits of a data set in COCO panoptic format, crowd kept as instance 0.
 
@@ -82,12 +74,14 @@ def convert_coco_format(
       num_shards: per split; None = one per hundred images.
       info: classes; None = those of the JSON, numbered from 1 in the order of their ids.
       name: of the data set, if `info` is None.
+      strict: whether the first unusable image is an error instead of being left out.
 
     Returns:
       One report per split (see `shards.write_shards`).
 
     Raises:
-      ValueError: files that are missing, broken or contradict one another.
+      ValueError: annotations that are missing, broken or contradict one another, or none of the
+        images can be used.
     """
     contents = [coco_json.read_coco_json(source.panoptic_json) for source in sources]
     if info is None:
@@ -95,14 +89,27 @@ def convert_coco_format(
         info = agree_with_written(info, output_dir)
     reports = []
     for source, content in zip(sources, contents):
-        items, dropped = _collect(source, content, info)
-        count = num_shards or -(-len(items) // IMAGES_PER_SHARD)
-        reports.append(_write(items, info, output_dir, source.split, count, dropped))
+        pairs = _collect(source, content)
+        report = panoptic_items.write_split(
+            pairs,
+            info,
+            panoptic_items.class_table(info, info.original_ids),
+            output_dir=output_dir,
+            split=source.split,
+            num_shards=num_shards or -(-len(pairs.items) // IMAGES_PER_SHARD),
+            strict=strict,
+        )
+        reports.append(report)
     return reports
 
 
 def convert_coco_panoptic(
-    *, input_dir: str, output_dir: str, split: str, num_shards: Optional[int] = None
+    *,
+    input_dir: str,
+    output_dir: str,
+    split: str,
+    num_shards: Optional[int] = None,
+    strict: bool = False,
 ) -> List[Dict[str, Any]]:
     """Converts COCO in its official layout.
 
@@ -111,6 +118,7 @@ def convert_coco_panoptic(
       output_dir: gets the records, `dataset_info.json` and `report/`.
       split: `train`, `val`, `test` (no labels) or `all` (train and val).
       num_shards: per split; None = 1000, or one per image if there are fewer.
+      strict: whether the first unusable image is an error instead of being left out.
 
     Raises:
       ValueError: as `convert_coco_format`.
@@ -127,11 +135,29 @@ def convert_coco_panoptic(
             )
         annotations = pathlib.Path(input_dir) / "annotations" / f"panoptic_{name}2017"
         if name == "test":
-            items = [CocoItem(str(image), None, ()) for image in images]
+            items = [PanopticItem(str(image), image.stem, None, ()) for image in images]
+            pairs = Pairs(items, [], [])
         else:
             content = coco_json.read_coco_json(annotations.with_suffix(".json"))
-            items = _match_by_stem(images, annotations, content, info)
-        reports.append(_write(items, info, output_dir, name, num_shards or DEFAULT_SHARDS, {}))
+            pairs = panoptic_items.pair(
+                {image.stem: image for image in images},
+                {pathlib.Path(entry["file_name"]).stem: entry for entry in content["annotations"]},
+                panoptic_dir=annotations,
+                panoptic_json=annotations.with_suffix(".json"),
+            )
+        pairs.warnings.extend(
+            panoptic_items.count_warnings(name, len(images), OFFICIAL_IMAGES[name])
+        )
+        report = panoptic_items.write_split(
+            pairs,
+            info,
+            panoptic_items.class_table(info, info.original_ids),
+            output_dir=output_dir,
+            split=name,
+            num_shards=num_shards or DEFAULT_SHARDS,
+            strict=strict,
+        )
+        reports.append(report)
     return reports
 
 
@@ -180,70 +206,6 @@ def info_from_categories(
     return dataset_info.parse_dataset_info(content, source=str(sources[0].panoptic_json))
 
 
-def encode_item(item: CocoItem, *, info: DatasetInfo) -> shards.EncodedRecord:
-    """Reads the files of one image and serialises them."""
-    image = source_files.read_image(pathlib.Path(item.image))
-    statistics: collections.Counter = collections.Counter()
-    panoptic = None
-    if item.panoptic_png is not None:
-        segment_ids = source_files.read_segment_ids(pathlib.Path(item.panoptic_png))
-        if segment_ids.shape != (image.height, image.width):
-            raise ValueError(
-                f"Panoptic PNG {item.panoptic_png} must have the size of its image {item.image}, "
-                f"{image.height}x{image.width}; it is {segment_ids.shape[0]}x"
-                f"{segment_ids.shape[1]}."
-            )
-        panoptic, dropped = make_panoptic_map(
-            segment_ids,
-            item.segments,
-            ignore_label=info.ignore_label,
-            label_divisor=info.label_divisor,
-            crowd_as_void=False,
-            source=item.panoptic_png,
-        )
-        for segment in item.segments:
-            kind = "crowd" if segment.is_crowd else "segments"
-            statistics[f"{kind}/{info.name_of(segment.class_id)}"] += 1
-        statistics.update({f"dropped/{reason}": count for reason, count in dropped.items()})
-    serialized = schema.encode_record(
-        image.content,
-        file_name=pathlib.Path(item.image).stem,
-        image_format=image.image_format,
-        height=image.height,
-        width=image.width,
-        panoptic=panoptic,
-    )
-    return shards.EncodedRecord(serialized, dict(statistics))
-
-
-def files_of(item: CocoItem) -> Tuple[str, ...]:
-    """Paths that the record of an item is made from."""
-    return (item.image,) if item.panoptic_png is None else (item.image, item.panoptic_png)
-
-
-def _write(
-    items: Sequence[CocoItem],
-    info: DatasetInfo,
-    output_dir: str,
-    split: str,
-    num_shards: int,
-    dropped: Dict[str, int],
-) -> Dict[str, Any]:
-    """Writes the records of one split and, once, the description of the classes."""
-    report = shards.write_shards(
-        items,
-        functools.partial(encode_item, info=info),
-        output_dir=output_dir,
-        split=split,
-        num_shards=num_shards,
-        identity=dataset_info.format_dataset_info(info),
-        files_of=files_of,
-        dropped=dropped,
-    )
-    dataset_info.save_dataset_info(info, str(pathlib.Path(output_dir, INFO_FILE)))
-    return report
-
-
 def agree_with_written(info: DatasetInfo, output_dir: str) -> DatasetInfo:
     """Keeps the description already in `output_dir`, so that splits converted apart fit."""
     path = pathlib.Path(output_dir, INFO_FILE)
@@ -263,17 +225,15 @@ def agree_with_written(info: DatasetInfo, output_dir: str) -> DatasetInfo:
     return written
 
 
-def _collect(
-    source: CocoSource, content: Dict[str, Any], info: DatasetInfo
-) -> Tuple[List[CocoItem], Dict[str, int]]:
+def _collect(source: CocoSource, content: Dict[str, Any]) -> Pairs:
     """Pairs the images of the JSON with their annotations, sorted by path.
 
     Raises:
       ValueError: two images have the same name without folder and extension, which is all that
-        records and predictions keep of it; or a segment has an unknown category.
+        records and predictions keep of it.
     """
     annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
-    items, dropped = [], 0
+    pairs = Pairs([], [], [])
     names: Dict[str, str] = {}
     for image in content["images"]:
         stem = pathlib.Path(image["file_name"]).stem
@@ -285,57 +245,14 @@ def _collect(
             )
         names[stem] = image["file_name"]
         annotation = annotations.get(image["id"])
-        if annotation is None:
-            dropped += 1
-            continue
         path = source.images_dir / image["file_name"]
+        if annotation is None:
+            pairs.skipped.append(panoptic_items.unannotated(path, source.panoptic_json))
+            continue
         if not path.is_file() and (source.images_dir / source.split).is_dir():
             path = source.images_dir / source.split / image["file_name"]
         png = source.panoptic_dir / annotation["file_name"]
-        segments = _segments(annotation, info, source.panoptic_json)
-        items.append(CocoItem(str(path), str(png), segments))
-    return sorted(items), {"image without annotation": dropped}
-
-
-def _match_by_stem(
-    images: Sequence[pathlib.Path],
-    panoptic_dir: pathlib.Path,
-    content: Dict[str, Any],
-    info: DatasetInfo,
-) -> List[CocoItem]:
-    """Pairs image files with the annotations of the same name."""
-    by_stem = {pathlib.Path(a["file_name"]).stem: a for a in content["annotations"]}
-    items = []
-    for image in images:
-        annotation = by_stem.get(image.stem)
-        if annotation is None:
-            raise ValueError(f"Image {image} has no annotation in {panoptic_dir}.json.")
-        png = panoptic_dir / annotation["file_name"]
-        segments = _segments(annotation, info, panoptic_dir.with_suffix(".json"))
-        items.append(CocoItem(str(image), str(png), segments))
-    return items
-
-
-def _segments(
-    annotation: Dict[str, Any], info: DatasetInfo, source: pathlib.Path
-) -> Tuple[Segment, ...]:
-    """The segment list of an annotation, in contiguous class ids."""
-    classes = _class_table(info)
-    segments = []
-    for segment in annotation["segments_info"]:
-        if segment["category_id"] not in classes:
-            raise ValueError(
-                f"Annotation file {source}: a segment of {annotation['file_name']} has category "
-                f"{segment['category_id']}, which is not among the {len(classes)} classes of "
-                f"{info.name!r}."
-            )
-        class_id, is_thing = classes[segment["category_id"]]
-        crowd = bool(segment.get("iscrowd", 0))
-        segments.append(Segment(segment["id"], class_id, is_thing, crowd, segment.get("area")))
-    return tuple(segments)
-
-
-@functools.lru_cache(maxsize=4)
-def _class_table(info: DatasetInfo) -> Dict[int, Tuple[int, bool]]:
-    """Original class id -> contiguous id, is it a thing."""
-    return dict(zip(info.original_ids, zip(info.class_ids, info.is_thing)))
+        segments = panoptic_items.source_segments(annotation)
+        pairs.items.append(PanopticItem(str(path), path.stem, str(png), segments))
+    pairs.items.sort(key=lambda item: item.image)
+    return pairs

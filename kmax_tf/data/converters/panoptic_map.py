@@ -8,6 +8,7 @@ from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from kmax_tf import labels
+from kmax_tf.data.converters.source_error import SourceError
 
 
 class Segment(NamedTuple):
@@ -54,7 +55,7 @@ def make_panoptic_map(
       int32 [height, width] and counts of what was dropped, by reason.
 
     Raises:
-      ValueError: contradictions in the list, a stated area that is not the number of pixels, or
+      SourceError: contradictions in the list, a stated area that is not the number of pixels, or
         too many instances for `label_divisor`.
     """
     values = _segment_values(
@@ -88,9 +89,10 @@ def _check_areas(
     empty = void = 0
     for segment, area in zip(segments, areas.tolist()):
         if segment.area is not None and segment.area != area:
-            raise ValueError(
+            raise SourceError(
                 f"Annotation {source}: segment {segment.id} states an area of {segment.area} "
-                f"pixels, but the PNG has {area} of that id."
+                f"pixels, but the PNG has {area} of that id.",
+                "stated area that is not the number of pixels",
             )
         empty += area == 0
         void += area > 0 and segment.class_id == ignore_label
@@ -111,13 +113,17 @@ def _segment_values(
     seen = set()
     for segment in segments:
         if segment.id in seen:
-            raise ValueError(f"Annotation {source}: segment id {segment.id} is listed twice.")
+            raise SourceError(
+                f"Annotation {source}: segment id {segment.id} is listed twice.",
+                "segment id listed twice",
+            )
         seen.add(segment.id)
         class_id, instance = segment.class_id, 0
         if segment.is_crowd and not segment.is_thing and class_id != ignore_label:
-            raise ValueError(
+            raise SourceError(
                 f"Annotation {source}: segment {segment.id} has iscrowd=1, but its class is stuff; "
-                "only thing classes can have crowd regions."
+                "only thing classes can have crowd regions.",
+                "crowd flag on stuff",
             )
         if segment.is_crowd and crowd_as_void:
             class_id = ignore_label
@@ -125,9 +131,10 @@ def _segment_values(
             instances[class_id] += 1
             instance = instances[class_id]
             if instance >= label_divisor:
-                raise ValueError(
+                raise SourceError(
                     f"Annotation {source}: class {class_id} has {instance} instances or more, but "
-                    f"`label_divisor` {label_divisor} leaves room for {label_divisor - 1}."
+                    f"`label_divisor` {label_divisor} leaves room for {label_divisor - 1}.",
+                    "more instances of a class than the label divisor has room for",
                 )
         values.append(labels.panoptic_id(class_id, instance, label_divisor))
     return values

@@ -54,7 +54,10 @@ def build_shapes(
     for index, (split, count) in enumerate(zip(SPLITS, (num_train, num_val))):
         draw_split(root, split, count, seed=[seed, index], info=info, options=options)
     sources = [source for source in coco.find_sources(output_dir) if source.split in SPLITS]
-    return coco.convert_coco_format(sources, output_dir=str(root / "tfrecords"), name="shapes")
+    # A broken file of its own is no file to leave out.
+    return coco.convert_coco_format(
+        sources, output_dir=str(root / "tfrecords"), name="shapes", strict=True
+    )
 
 
 def draw_split(

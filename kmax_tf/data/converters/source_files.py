@@ -9,7 +9,9 @@ import zlib
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from kmax_tf.data.converters.source_error import SourceError
 
 _ORIENTATION = 0x0112
 _STORED_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
@@ -38,29 +40,30 @@ class ImageFile(NamedTuple):
 def read_image(path: pathlib.Path) -> ImageFile:
     """Reads an image file of any kind.
 
-    Bytes of upright RGB JPEG and PNG files are kept as they are. Anything else (grey, palette,
-    alpha, an EXIF rotation, another format) is turned upright, converted to RGB and encoded again.
-    Of 16-bit grey values the upper 8 bits remain.
+    Bytes of upright 8-bit RGB JPEG and PNG files are kept as they are. Anything else (grey, CMYK,
+    palette, alpha, an EXIF rotation, another format) is turned upright, converted to RGB and
+    encoded again. Of 16-bit values the upper 8 bits remain.
 
     Args:
       path: the file.
 
     Raises:
-      ValueError: no such file, or not an image that decodes to its end.
+      SourceError: no such file, or not an image that decodes to its end.
     """
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
             width, height = image.size
             image_format = _STORED_FORMATS.get(image.format or "")
-            if image_format and image.mode == "RGB" and image.getexif().get(_ORIENTATION, 1) == 1:
+            upright_rgb = image.mode == "RGB" and image.getexif().get(_ORIENTATION, 1) == 1
+            if image_format and upright_rgb and not _is_16_bit_png(content):
                 # An eighth of the size is enough to find truncated JPEG data.
                 image.draft("RGB", (1, 1))
                 image.load()
                 return ImageFile(content, image_format, height, width)
             upright = _to_rgb(ImageOps.exif_transpose(image))
     except _READ_ERRORS as error:
-        raise ValueError(f"Image {path} cannot be read: {error}.") from error
+        raise _unreadable("Image", path, error) from error
     buffer = io.BytesIO()
     if image_format == "jpeg":
         upright.save(buffer, "JPEG", quality=95)
@@ -68,6 +71,20 @@ def read_image(path: pathlib.Path) -> ImageFile:
         image_format = "png"
         upright.save(buffer, "PNG")
     return ImageFile(buffer.getvalue(), image_format, upright.height, upright.width)
+
+
+def _unreadable(kind: str, path: pathlib.Path, error: Exception) -> SourceError:
+    """The error that names a file which is missing or damaged."""
+    problem = "missing" if isinstance(error, FileNotFoundError) else "cannot be read"
+    reason = f"{kind[0].lower()}{kind[1:]} {problem}"
+    if isinstance(error, UnidentifiedImageError):  # it names the buffer instead of the file
+        return SourceError(f"{kind} {path} cannot be read: not an image of a known kind.", reason)
+    return SourceError(f"{kind} {path} cannot be read: {error}.", reason)
+
+
+def _is_16_bit_png(content: bytes) -> bool:
+    """Whether each value has two bytes, of which Pillow drops the lower one without a word."""
+    return content[:4] == b"\x89PNG" and content[24:25] == b"\x10"  # bit depth in the header
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -90,18 +107,21 @@ def read_segment_ids(path: pathlib.Path) -> np.ndarray:
       int32 [height, width], the segment id `R + 256 G + 65536 B` of each pixel.
 
     Raises:
-      ValueError: no such file, not an image, or one without three colour channels.
+      SourceError: no such file, not an image, or one without three colour channels of 8 bits.
     """
     try:
-        with Image.open(path) as image:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
             mode = image.mode
             colors = np.asarray(image.convert("RGB"), np.int32)
     except _READ_ERRORS as error:
-        raise ValueError(f"Panoptic PNG {path} cannot be read: {error}.") from error
-    if mode not in ("RGB", "RGBA"):
-        raise ValueError(
-            f"Panoptic PNG {path} must hold segment ids in its colours (mode RGB); received mode "
-            f"{mode}."
+        raise _unreadable("Panoptic PNG", path, error) from error
+    depth = " of 16 bits" if _is_16_bit_png(content) else ""
+    if mode not in ("RGB", "RGBA") or depth:
+        raise SourceError(
+            f"Panoptic PNG {path} must hold segment ids in its colours (mode RGB, 8 bits each); "
+            f"received mode {mode}{depth}.",
+            "panoptic PNG without 8-bit RGB colours",
         )
     return colors[..., 0] + 256 * colors[..., 1] + 65536 * colors[..., 2]
 

@@ -89,13 +89,17 @@ def test_splits_converted_apart_share_their_classes(tmp_path):
         coco.convert_coco_format([train, val], output_dir=output)
 
 
-def test_image_without_annotation_is_dropped_and_reported(tmp_path):
+def test_image_without_annotation_is_left_out_and_reported(tmp_path):
     toy_coco.write(tmp_path)
     annotations = json.loads((tmp_path / "panoptic_train.json").read_text())["annotations"]
     toy_coco.edit(tmp_path, "train", annotations=annotations[1:])
     (report,) = convert(tmp_path)
     assert report["images"] == 2
-    assert report["statistics"]["dropped/image without annotation"] == 1
+    (skipped,) = report["skipped"]
+    assert skipped["reason"] == "image without annotation"
+    assert skipped["image"].endswith("images/train_0.jpg")
+    with pytest.raises(ValueError, match=r"train_0\.jpg has no annotation in"):
+        convert(tmp_path, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_image_without_annotation_is_dropped_and_reported(tmp_path):
         ("no_png", r"train_1\.png cannot be read"),
         ("no_image", r"train_1\.jpg cannot be read"),
         ("other_size", r"train_1\.png must have the size of its image.*4x6; it is 2x2"),
-        ("category", "train_0.png has category 4, which is not among the 3 classes"),
+        ("category", r"train_0\.png: segment 9 has category 4, .* 3 known ones, 3\.\.90"),
     ],
 )
 def test_one_clear_sentence(tmp_path, problem, match):
@@ -133,7 +137,7 @@ def test_one_clear_sentence(tmp_path, problem, match):
         content["annotations"][0]["segments_info"][0]["category_id"] = 4
         path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=match):
-        convert(tmp_path)
+        convert(tmp_path, strict=True)
 
 
 @pytest.fixture
@@ -160,6 +164,7 @@ def test_coco_as_downloaded(official, tmp_path):
         "val-00001-of-00002.tfrecord",
     ]
     assert report["statistics"]["segments/road"] == 2
+    assert report["warnings"] == ["The official val split has 5000 images; there are 2."]
     record = next(read(output / "val-*"))
     road = load_dataset_info("coco_panoptic").names.index("road") + 1
     expected = {257: 3 * 256 + 1, 258: 3 * 256 + 2, 512: 17 * 256, 768: road * 256, 0: 0}

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
 from kmax_tf.data.converters import source_files
+from kmax_tf.data.converters.source_error import SourceError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
 
@@ -50,6 +53,34 @@ def test_exif_rotation_is_applied(tmp_path):
         assert decoded.getexif().get(0x0112, 1) == 1
         difference = np.asarray(decoded, int) - np.rot90(np.asarray(smooth, int), -1)
     assert np.abs(difference).mean() < 4
+
+
+def test_16_bit_colours(tmp_path):
+    """Pillow cannot write such a PNG: the header, then rows of three big-endian values."""
+    header = struct.pack(">IIBBBBB", 3, 2, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\x00" + struct.pack(">9H", *([0x4020, 0x0102, 0xFFFF] * 3)) for _ in "ab")
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        content += struct.pack(">I", len(data)) + kind + data
+        content += struct.pack(">I", zlib.crc32(kind + data))
+    path = tmp_path / "image.png"
+    path.write_bytes(content)
+    with Image.open(io.BytesIO(source_files.read_image(path).content)) as decoded:
+        assert np.asarray(decoded).tolist() == [[[0x40, 0x01, 0xFF]] * 3] * 2
+    with pytest.raises(SourceError, match="mode RGB of 16 bits") as error:
+        source_files.read_segment_ids(path)
+    assert error.value.reason == "panoptic PNG without 8-bit RGB colours"
+
+
+def test_the_reason_tells_missing_from_broken(tmp_path):
+    path = tmp_path / "image.jpg"
+    with pytest.raises(SourceError, match="No such file") as error:
+        source_files.read_image(path)
+    assert error.value.reason == "image missing"
+    path.write_bytes(b"text")
+    with pytest.raises(SourceError, match="not an image of a known kind") as error:
+        source_files.read_image(path)
+    assert error.value.reason == "image cannot be read"
 
 
 def test_unreadable_images_are_named(tmp_path):
