@@ -6,8 +6,7 @@ import re
 from typing import Callable, List, Tuple, Union
 
 from kmax_tf.checkpoints.deeplab2_dual_path import DUAL_PATH_RULES
-
-VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+from kmax_tf.checkpoints.mapping import VALUE_SUFFIX
 
 _Replacement = Union[str, Callable[["re.Match[str]"], str]]
 
