@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/data.proto\x12\x07kmax_tf\"\xac\x04\n\x0e\x44\x61tasetOptions\x12\x14\n\x0c\x64\x61taset_info\x18\x01 \x01(\t\x12\x14\n\x0c\x66ile_pattern\x18\x02 \x03(\t\x12\x16\n\nbatch_size\x18\x03 \x01(\x05:\x02\x33\x32\x12\x11\n\tcrop_size\x18\x04 \x03(\x05\x12\x18\n\x10min_resize_value\x18\x05 \x03(\x05\x12\x18\n\x10max_resize_value\x18\x06 \x03(\x05\x12\x18\n\rresize_factor\x18\x07 \x01(\x05:\x01\x30\x12\x33\n\raugmentations\x18\x08 \x01(\x0b\x32\x1c.kmax_tf.AugmentationOptions\x12.\n\x1fincrease_small_instance_weights\x18\t \x01(\x08:\x05\x66\x61lse\x12&\n\x18small_instance_threshold\x18\n \x01(\x05:\x04\x34\x30\x39\x36\x12 \n\x15small_instance_weight\x18\x0b \x01(\x02:\x01\x33\x12&\n\x18\x64\x65\x63ode_groundtruth_label\x18\x0c \x01(\x08:\x04true\x12\x19\n\x0cmax_thing_id\x18\r \x01(\x05:\x03\x31\x32\x38\x12\x1b\n\rcrowd_as_void\x18\x0e \x01(\x08:\x04true\x12\x34\n\x04task\x18\x0f \x01(\x0e\x32\x1c.kmax_tf.DatasetOptions.Task:\x08PANOPTIC\"0\n\x04Task\x12\x0c\n\x08PANOPTIC\x10\x00\x12\x0c\n\x08SEMANTIC\x10\x01\x12\x0c\n\x08INSTANCE\x10\x02\"\x8d\x03\n\x13\x41ugmentationOptions\x12\x1b\n\x10min_scale_factor\x18\x01 \x01(\x02:\x01\x31\x12\x1b\n\x10max_scale_factor\x18\x02 \x01(\x02:\x01\x31\x12$\n\x16scale_factor_step_size\x18\x03 \x01(\x02:\x04\x30.25\x12Z\n\x17\x61utoaugment_policy_name\x18\x04 \x01(\x0e\x32..kmax_tf.AugmentationOptions.AutoAugmentPolicy:\tNO_POLICY\x12>\n\x13panoptic_copy_paste\x18\x05 \x01(\x0b\x32!.kmax_tf.PanopticCopyPasteOptions\"z\n\x11\x41utoAugmentPolicy\x12\r\n\tNO_POLICY\x10\x00\x12 \n\x1cSIMPLE_CLASSIFICATION_POLICY\x10\x01\x12\x34\n0SIMPLE_CLASSIFICATION_POLICY_MAGNITUDE_SCALE_0_2\x10\x02\"\xfa\x02\n\x18PanopticCopyPasteOptions\x12$\n\x19panoptic_copy_paste_scale\x18\x01 \x01(\x02:\x01\x30\x12Z\n panoptic_copy_paste_thing_option\x18\x02 \x01(\x0e\x32(.kmax_tf.PanopticCopyPasteOptions.Choice:\x06RANDOM\x12Z\n panoptic_copy_paste_stuff_option\x18\x03 \x01(\x0e\x32(.kmax_tf.PanopticCopyPasteOptions.Choice:\x06RANDOM\x12W\n\x1fpanoptic_copy_paste_void_option\x18\x04 \x01(\x0e\x32(.kmax_tf.PanopticCopyPasteOptions.Choice:\x04NONE\"\'\n\x06\x43hoice\x12\n\n\x06RANDOM\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\x07\n\x03\x41LL\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/data.proto\x12\x07kmax_tf\"\xde\x04\n\x0e\x44\x61tasetOptions\x12\x14\n\x0c\x64\x61taset_info\x18\x01 \x01(\t\x12\x14\n\x0c\x66ile_pattern\x18\x02 \x03(\t\x12\x16\n\nbatch_size\x18\x03 \x01(\x05:\x02\x33\x32\x12\x11\n\tcrop_size\x18\x04 \x03(\x05\x12\x18\n\x10min_resize_value\x18\x05 \x03(\x05\x12\x18\n\x10max_resize_value\x18\x06 \x03(\x05\x12\x18\n\rresize_factor\x18\x07 \x01(\x05:\x01\x30\x12\x33\n\raugmentations\x18\x08 \x01(\x0b\x32\x1c.kmax_tf.AugmentationOptions\x12.\n\x1fincrease_small_instance_weights\x18\t \x01(\x08:\x05\x66\x61lse\x12&\n\x18small_instance_threshold\x18\n \x01(\x05:\x04\x34\x30\x39\x36\x12 \n\x15small_instance_weight\x18\x0b \x01(\x02:\x01\x33\x12&\n\x18\x64\x65\x63ode_groundtruth_label\x18\x0c \x01(\x08:\x04true\x12\x19\n\x0cmax_thing_id\x18\r \x01(\x05:\x03\x31\x32\x38\x12\x1b\n\rcrowd_as_void\x18\x0e \x01(\x08:\x04true\x12\x34\n\x04task\x18\x0f \x01(\x0e\x32\x1c.kmax_tf.DatasetOptions.Task:\x08PANOPTIC\x12\x14\n\x0c\x64\x61ta_service\x18\x10 \x01(\t\x12\x1a\n\x0fmax_bad_records\x18\x11 \x01(\x05:\x01\x30\"0\n\x04Task\x12\x0c\n\x08PANOPTIC\x10\x00\x12\x0c\n\x08SEMANTIC\x10\x01\x12\x0c\n\x08INSTANCE\x10\x02\"\x8d\x03\n\x13\x41ugmentationOptions\x12\x1b\n\x10min_scale_factor\x18\x01 \x01(\x02:\x01\x31\x12\x1b\n\x10max_scale_factor\x18\x02 \x01(\x02:\x01\x31\x12$\n\x16scale_factor_step_size\x18\x03 \x01(\x02:\x04\x30.25\x12Z\n\x17\x61utoaugment_policy_name\x18\x04 \x01(\x0e\x32..kmax_tf.AugmentationOptions.AutoAugmentPolicy:\tNO_POLICY\x12>\n\x13panoptic_copy_paste\x18\x05 \x01(\x0b\x32!.kmax_tf.PanopticCopyPasteOptions\"z\n\x11\x41utoAugmentPolicy\x12\r\n\tNO_POLICY\x10\x00\x12 \n\x1cSIMPLE_CLASSIFICATION_POLICY\x10\x01\x12\x34\n0SIMPLE_CLASSIFICATION_POLICY_MAGNITUDE_SCALE_0_2\x10\x02\"\xfa\x02\n\x18PanopticCopyPasteOptions\x12$\n\x19panoptic_copy_paste_scale\x18\x01 \x01(\x02:\x01\x30\x12Z\n panoptic_copy_paste_thing_option\x18\x02 \x01(\x0e\x32(.kmax_tf.PanopticCopyPasteOptions.Choice:\x06RANDOM\x12Z\n panoptic_copy_paste_stuff_option\x18\x03 \x01(\x0e\x32(.kmax_tf.PanopticCopyPasteOptions.Choice:\x06RANDOM\x12W\n\x1fpanoptic_copy_paste_void_option\x18\x04 \x01(\x0e\x32(.kmax_tf.PanopticCopyPasteOptions.Choice:\x04NONE\"\'\n\x06\x43hoice\x12\n\n\x06RANDOM\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\x07\n\x03\x41LL\x10\x02')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,15 +22,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.data_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_DATASETOPTIONS']._serialized_start=31
-  _globals['_DATASETOPTIONS']._serialized_end=587
-  _globals['_DATASETOPTIONS_TASK']._serialized_start=539
-  _globals['_DATASETOPTIONS_TASK']._serialized_end=587
-  _globals['_AUGMENTATIONOPTIONS']._serialized_start=590
-  _globals['_AUGMENTATIONOPTIONS']._serialized_end=987
-  _globals['_AUGMENTATIONOPTIONS_AUTOAUGMENTPOLICY']._serialized_start=865
-  _globals['_AUGMENTATIONOPTIONS_AUTOAUGMENTPOLICY']._serialized_end=987
-  _globals['_PANOPTICCOPYPASTEOPTIONS']._serialized_start=990
-  _globals['_PANOPTICCOPYPASTEOPTIONS']._serialized_end=1368
-  _globals['_PANOPTICCOPYPASTEOPTIONS_CHOICE']._serialized_start=1329
-  _globals['_PANOPTICCOPYPASTEOPTIONS_CHOICE']._serialized_end=1368
+  _globals['_DATASETOPTIONS']._serialized_end=637
+  _globals['_DATASETOPTIONS_TASK']._serialized_start=589
+  _globals['_DATASETOPTIONS_TASK']._serialized_end=637
+  _globals['_AUGMENTATIONOPTIONS']._serialized_start=640
+  _globals['_AUGMENTATIONOPTIONS']._serialized_end=1037
+  _globals['_AUGMENTATIONOPTIONS_AUTOAUGMENTPOLICY']._serialized_start=915
+  _globals['_AUGMENTATIONOPTIONS_AUTOAUGMENTPOLICY']._serialized_end=1037
+  _globals['_PANOPTICCOPYPASTEOPTIONS']._serialized_start=1040
+  _globals['_PANOPTICCOPYPASTEOPTIONS']._serialized_end=1418
+  _globals['_PANOPTICCOPYPASTEOPTIONS_CHOICE']._serialized_start=1379
+  _globals['_PANOPTICCOPYPASTEOPTIONS_CHOICE']._serialized_end=1418
 # @@protoc_insertion_point(module_scope)

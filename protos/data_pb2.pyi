@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DatasetOptions(_message.Message):
-    __slots__ = ("dataset_info", "file_pattern", "batch_size", "crop_size", "min_resize_value", "max_resize_value", "resize_factor", "augmentations", "increase_small_instance_weights", "small_instance_threshold", "small_instance_weight", "decode_groundtruth_label", "max_thing_id", "crowd_as_void", "task")
+    __slots__ = ("dataset_info", "file_pattern", "batch_size", "crop_size", "min_resize_value", "max_resize_value", "resize_factor", "augmentations", "increase_small_instance_weights", "small_instance_threshold", "small_instance_weight", "decode_groundtruth_label", "max_thing_id", "crowd_as_void", "task", "data_service", "max_bad_records")
     class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         PANOPTIC: _ClassVar[DatasetOptions.Task]
@@ -31,6 +31,8 @@ class DatasetOptions(_message.Message):
     MAX_THING_ID_FIELD_NUMBER: _ClassVar[int]
     CROWD_AS_VOID_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    DATA_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    MAX_BAD_RECORDS_FIELD_NUMBER: _ClassVar[int]
     dataset_info: str
     file_pattern: _containers.RepeatedScalarFieldContainer[str]
     batch_size: int
@@ -46,7 +48,9 @@ class DatasetOptions(_message.Message):
     max_thing_id: int
     crowd_as_void: bool
     task: DatasetOptions.Task
-    def __init__(self, dataset_info: _Optional[str] = ..., file_pattern: _Optional[_Iterable[str]] = ..., batch_size: _Optional[int] = ..., crop_size: _Optional[_Iterable[int]] = ..., min_resize_value: _Optional[_Iterable[int]] = ..., max_resize_value: _Optional[_Iterable[int]] = ..., resize_factor: _Optional[int] = ..., augmentations: _Optional[_Union[AugmentationOptions, _Mapping]] = ..., increase_small_instance_weights: bool = ..., small_instance_threshold: _Optional[int] = ..., small_instance_weight: _Optional[float] = ..., decode_groundtruth_label: bool = ..., max_thing_id: _Optional[int] = ..., crowd_as_void: bool = ..., task: _Optional[_Union[DatasetOptions.Task, str]] = ...) -> None: ...
+    data_service: str
+    max_bad_records: int
+    def __init__(self, dataset_info: _Optional[str] = ..., file_pattern: _Optional[_Iterable[str]] = ..., batch_size: _Optional[int] = ..., crop_size: _Optional[_Iterable[int]] = ..., min_resize_value: _Optional[_Iterable[int]] = ..., max_resize_value: _Optional[_Iterable[int]] = ..., resize_factor: _Optional[int] = ..., augmentations: _Optional[_Union[AugmentationOptions, _Mapping]] = ..., increase_small_instance_weights: bool = ..., small_instance_threshold: _Optional[int] = ..., small_instance_weight: _Optional[float] = ..., decode_groundtruth_label: bool = ..., max_thing_id: _Optional[int] = ..., crowd_as_void: bool = ..., task: _Optional[_Union[DatasetOptions.Task, str]] = ..., data_service: _Optional[str] = ..., max_bad_records: _Optional[int] = ...) -> None: ...
 
 class AugmentationOptions(_message.Message):
     __slots__ = ("min_scale_factor", "max_scale_factor", "scale_factor_step_size", "autoaugment_policy_name", "panoptic_copy_paste")

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Opti
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TrainerOptions(_message.Message):
-    __slots__ = ("num_checkpoints_to_keep", "save_checkpoints_steps", "save_summaries_steps", "steps_per_loop", "loss_options", "solver_options", "seed", "precision", "use_xla", "recompute", "accumulation_steps")
+    __slots__ = ("num_checkpoints_to_keep", "save_checkpoints_steps", "save_summaries_steps", "steps_per_loop", "loss_options", "solver_options", "seed", "precision", "use_xla", "recompute", "accumulation_steps", "ema_decay", "stall_timeout", "max_total_loss")
     class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FLOAT32: _ClassVar[TrainerOptions.Precision]
@@ -27,6 +27,9 @@ class TrainerOptions(_message.Message):
     USE_XLA_FIELD_NUMBER: _ClassVar[int]
     RECOMPUTE_FIELD_NUMBER: _ClassVar[int]
     ACCUMULATION_STEPS_FIELD_NUMBER: _ClassVar[int]
+    EMA_DECAY_FIELD_NUMBER: _ClassVar[int]
+    STALL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOTAL_LOSS_FIELD_NUMBER: _ClassVar[int]
     num_checkpoints_to_keep: int
     save_checkpoints_steps: int
     save_summaries_steps: int
@@ -38,10 +41,13 @@ class TrainerOptions(_message.Message):
     use_xla: bool
     recompute: bool
     accumulation_steps: int
-    def __init__(self, num_checkpoints_to_keep: _Optional[int] = ..., save_checkpoints_steps: _Optional[int] = ..., save_summaries_steps: _Optional[int] = ..., steps_per_loop: _Optional[int] = ..., loss_options: _Optional[_Union[_losses_pb2.LossOptions, _Mapping]] = ..., solver_options: _Optional[_Union[SolverOptions, _Mapping]] = ..., seed: _Optional[int] = ..., precision: _Optional[_Union[TrainerOptions.Precision, str]] = ..., use_xla: bool = ..., recompute: bool = ..., accumulation_steps: _Optional[int] = ...) -> None: ...
+    ema_decay: float
+    stall_timeout: int
+    max_total_loss: float
+    def __init__(self, num_checkpoints_to_keep: _Optional[int] = ..., save_checkpoints_steps: _Optional[int] = ..., save_summaries_steps: _Optional[int] = ..., steps_per_loop: _Optional[int] = ..., loss_options: _Optional[_Union[_losses_pb2.LossOptions, _Mapping]] = ..., solver_options: _Optional[_Union[SolverOptions, _Mapping]] = ..., seed: _Optional[int] = ..., precision: _Optional[_Union[TrainerOptions.Precision, str]] = ..., use_xla: bool = ..., recompute: bool = ..., accumulation_steps: _Optional[int] = ..., ema_decay: _Optional[float] = ..., stall_timeout: _Optional[int] = ..., max_total_loss: _Optional[float] = ...) -> None: ...
 
 class SolverOptions(_message.Message):
-    __slots__ = ("use_sync_batchnorm", "batchnorm_momentum", "batchnorm_epsilon", "learning_policy", "base_learning_rate", "poly_learning_power", "poly_end_learning_rate", "warmup_steps", "optimizer", "adamw_weight_decay", "use_gradient_clipping", "clip_gradient_norm", "training_number_of_steps", "backbone_learning_rate_multiplier")
+    __slots__ = ("use_sync_batchnorm", "batchnorm_momentum", "batchnorm_epsilon", "learning_policy", "base_learning_rate", "poly_learning_power", "poly_end_learning_rate", "warmup_steps", "optimizer", "adamw_weight_decay", "use_gradient_clipping", "clip_gradient_norm", "training_number_of_steps", "backbone_learning_rate_multiplier", "reference_batch_size")
     class LearningPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         POLY: _ClassVar[SolverOptions.LearningPolicy]
@@ -53,9 +59,11 @@ class SolverOptions(_message.Message):
         ADAM: _ClassVar[SolverOptions.Optimizer]
         ADAMW: _ClassVar[SolverOptions.Optimizer]
         SGD: _ClassVar[SolverOptions.Optimizer]
+        LAMB: _ClassVar[SolverOptions.Optimizer]
     ADAM: SolverOptions.Optimizer
     ADAMW: SolverOptions.Optimizer
     SGD: SolverOptions.Optimizer
+    LAMB: SolverOptions.Optimizer
     USE_SYNC_BATCHNORM_FIELD_NUMBER: _ClassVar[int]
     BATCHNORM_MOMENTUM_FIELD_NUMBER: _ClassVar[int]
     BATCHNORM_EPSILON_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +78,7 @@ class SolverOptions(_message.Message):
     CLIP_GRADIENT_NORM_FIELD_NUMBER: _ClassVar[int]
     TRAINING_NUMBER_OF_STEPS_FIELD_NUMBER: _ClassVar[int]
     BACKBONE_LEARNING_RATE_MULTIPLIER_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     use_sync_batchnorm: bool
     batchnorm_momentum: float
     batchnorm_epsilon: float
@@ -84,4 +93,5 @@ class SolverOptions(_message.Message):
     clip_gradient_norm: float
     training_number_of_steps: int
     backbone_learning_rate_multiplier: float
-    def __init__(self, use_sync_batchnorm: bool = ..., batchnorm_momentum: _Optional[float] = ..., batchnorm_epsilon: _Optional[float] = ..., learning_policy: _Optional[_Union[SolverOptions.LearningPolicy, str]] = ..., base_learning_rate: _Optional[float] = ..., poly_learning_power: _Optional[float] = ..., poly_end_learning_rate: _Optional[float] = ..., warmup_steps: _Optional[int] = ..., optimizer: _Optional[_Union[SolverOptions.Optimizer, str]] = ..., adamw_weight_decay: _Optional[float] = ..., use_gradient_clipping: bool = ..., clip_gradient_norm: _Optional[float] = ..., training_number_of_steps: _Optional[int] = ..., backbone_learning_rate_multiplier: _Optional[float] = ...) -> None: ...
+    reference_batch_size: int
+    def __init__(self, use_sync_batchnorm: bool = ..., batchnorm_momentum: _Optional[float] = ..., batchnorm_epsilon: _Optional[float] = ..., learning_policy: _Optional[_Union[SolverOptions.LearningPolicy, str]] = ..., base_learning_rate: _Optional[float] = ..., poly_learning_power: _Optional[float] = ..., poly_end_learning_rate: _Optional[float] = ..., warmup_steps: _Optional[int] = ..., optimizer: _Optional[_Union[SolverOptions.Optimizer, str]] = ..., adamw_weight_decay: _Optional[float] = ..., use_gradient_clipping: bool = ..., clip_gradient_norm: _Optional[float] = ..., training_number_of_steps: _Optional[int] = ..., backbone_learning_rate_multiplier: _Optional[float] = ..., reference_batch_size: _Optional[int] = ...) -> None: ...
