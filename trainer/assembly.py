@@ -34,6 +34,9 @@ from trainer.summaries import EvalSummaries, TrainSummaries
 from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
 
+SUMMARIES = "summaries"
+"""The name of the unfinished means among what is saved; a file without them begins new ones."""
+
 LOSS_SCALE = "loss_scale"
 """The name of the loss scale among what is saved; a run that turns to float16 begins a new one."""
 

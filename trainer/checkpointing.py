@@ -1,6 +1,7 @@
 """Checkpoints of a run: the last few for resuming, and the weights with the best result.
 
-`<model_dir>/ckpt-<step>` holds model, optimiser slots, step and, in float16, the loss scale.
+`<model_dir>/ckpt-<step>` holds model, optimiser slots, step, the means of the unfinished
+summary interval and, in float16, the loss scale.
 `<model_dir>/best/ckpt-<step>` holds the model, the step and the metric of the task (`best_pq`,
 `best_miou` or `best_ap`), which is where "best so far" is remembered.
 """
@@ -18,6 +19,8 @@ from kmax_tf.checkpoints.files import open_checkpoint
 from kmax_tf.checkpoints.report import describe_misfit
 
 BEST_FOLDER = "best"
+
+_COUNTER = "save_counter" + mapping.VALUE_SUFFIX
 
 
 class FittingCheckpoint(tf.train.Checkpoint):
@@ -110,6 +113,8 @@ class BestCheckpoint:
             key = name + mapping.VALUE_SUFFIX
             if reader.has_tensor(key):
                 self._best.assign(reader.get_tensor(key))
+                # What the file counts is part of it: interrupted or not, it shall be the same.
+                checkpoint.save_counter.assign(reader.get_tensor(_COUNTER))
 
     @property
     def value(self) -> float:

@@ -15,6 +15,7 @@ from protos import experiment_pb2
 from trainer import assembly, checkpointing, preflight, run_folder
 from trainer.data_errors import EVAL, TRAIN, explaining_bad_records, name_images
 from trainer.interrupts import Interrupts
+from trainer.leftovers import remove_leftovers
 from trainer.loss_scale import build_loss_scale
 from trainer.non_finite import naming_images_of
 from trainer.solver import build_optimizer
@@ -65,11 +66,18 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
         optimizer = build_optimizer(run.model, run.config.trainer_options.solver_options)
         loss_scale = build_loss_scale(run.config.trainer_options)
     evaluates = mode in preflight.EVALUATING_MODES
-    trackables = {"model": run.model, "optimizer": optimizer.slots}
+    train_summaries = assembly.make_train_summaries(run)
+    trackables = {
+        "model": run.model,
+        "optimizer": optimizer.slots,
+        assembly.SUMMARIES: train_summaries.means,
+    }
     if loss_scale is not None:
         trackables[assembly.LOSS_SCALE] = loss_scale.slots
+    remove_leftovers(run.model_dir)
+    if evaluates:
+        remove_leftovers(run.model_dir / checkpointing.BEST_FOLDER)
     manager = assembly.make_manager(run, trackables, trains=True)
-    train_summaries = assembly.make_train_summaries(run)
     eval_summaries = assembly.make_eval_summaries(run) if evaluates else None
     per_loop = run.config.trainer_options.steps_per_loop
     with _without_messages():  # Restores the newest checkpoint, or calls `initialize`.

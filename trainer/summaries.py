@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Dict, Mapping
+from typing import Mapping
 
 import numpy as np
 import orbit
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from trainer.metrics_file import MetricsFile
 from trainer.progress import Progress
+from trainer.running_means import RunningMeans
 from trainer.train_loop import IMAGES_PER_SECOND
 
 # Computed by orbit's controller from the wall clock; `images_per_second` says the same.
@@ -28,6 +29,9 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
       global_step: the number of steps made.
       interval: steps between summaries.
       last_step: the last step of the run, which is summarised too.
+
+    Attributes:
+      means: of the interval that is not finished; belongs into every checkpoint.
     """
 
     def __init__(
@@ -47,8 +51,8 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
         self._interval = interval
         self._last_step = last_step
         self._previous_step = int(global_step.numpy())
-        self._counts: Dict[str, int] = {}
-        self._sums: Dict[str, float] = {}
+        self.means = RunningMeans()
+        self._timed_means = RunningMeans()  # not saved: checkpoints depend on steps alone
 
     def summary_writer(self, relative_path: str = "") -> tf.summary.SummaryWriter:
         """The writer of this manager's folder; `relative_path` is not used."""
@@ -72,8 +76,8 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
         self._previous_step = step
         for name, value in summary_dict.items():
             if name not in _LEFT_OUT:
-                self._sums[name] = self._sums.get(name, 0.0) + count * float(value)
-                self._counts[name] = self._counts.get(name, 0) + count
+                means = self._timed_means if name in _TIMED else self.means
+                means.add(name, float(value), count)
         self._progress.training(
             step,
             loss=float(summary_dict["loss/total"]),
@@ -83,11 +87,10 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
             self._write(step, float(summary_dict["learning_rate"]))
 
     def _write(self, step: int, learning_rate: float) -> None:
-        values = {name: value / self._counts[name] for name, value in self._sums.items()}
+        values = self.means.take()
         values["learning_rate"] = learning_rate  # of the last step, not a mean
-        self._sums, self._counts = {}, {}
-        write_scalars(self._writer, values, step)
-        self._metrics_file.append(step, {n: v for n, v in values.items() if n not in _TIMED})
+        write_scalars(self._writer, {**values, **self._timed_means.take()}, step)
+        self._metrics_file.append(step, values)
 
 
 class EvalSummaries(orbit.utils.SummaryManagerInterface):
@@ -133,7 +136,8 @@ class EvalSummaries(orbit.utils.SummaryManagerInterface):
 
 
 def write_scalars(writer: tf.summary.SummaryWriter, values: Mapping[str, float], step: int) -> None:
-    """Adds scalars to TensorBoard."""
+    """Adds scalars to TensorBoard, on disk before a checkpoint can say that they were made."""
     with writer.as_default(step=step):
         for name, value in values.items():
             tf.summary.scalar(name, value)
+    writer.flush()

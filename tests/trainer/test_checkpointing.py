@@ -145,3 +145,5 @@ def test_the_best_weights_are_kept_and_remembered(tmp_path, metric):
     step.assign(30)
     assert again.update(41.0)
     assert [p.stem for p in (tmp_path / "best").glob("*.index")] == ["ckpt-30"]
+    counter = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
+    assert tf.train.load_variable(str(tmp_path / "best"), counter) == 2  # as without the break

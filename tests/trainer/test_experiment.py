@@ -142,6 +142,36 @@ def test_a_compiled_run_trains_and_evaluates_as_another(run, tmp_path):
         assert row == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_checkpoint_between_two_summaries_keeps_their_means(run, tmp_path):
+    # Checkpoints at steps 1, 4 and 5, summaries at 2, 4 and 5: the first is in between.
+    rarely = [
+        f"--set=trainer_options.{name}={value}"
+        for name, value in (("save_checkpoints_steps", 3), ("save_summaries_steps", 2))
+    ]
+
+    assert run("--mode=train", *rarely, steps=5, folder="whole") == 0
+    original = TrainLoop.train
+    with pytest.MonkeyPatch.context() as patch:
+        calls = []
+
+        def killed_in_the_second_step(self, num_steps):
+            calls.append(1)
+            if len(calls) == 2:
+                raise SystemExit
+            return original(self, num_steps)
+
+        patch.setattr(TrainLoop, "train", killed_in_the_second_step)
+        with pytest.raises(SystemExit):
+            run("--mode=train", *rarely, steps=5)
+    (tmp_path / "run" / "ckpt-7_temp").mkdir()
+    assert (tmp_path / "run" / "ckpt-1.index").exists()
+    assert run("--mode=train", *rarely, steps=5) == 0
+    contents = [(tmp_path / f / "metrics.jsonl").read_bytes() for f in ("run", "whole")]
+    assert contents[0] == contents[1]
+    assert [row["step"] for row in _rows(tmp_path / "run")] == [2, 4, 5]
+    assert not (tmp_path / "run" / "ckpt-7_temp").exists()
+
+
 def test_lines_of_lost_steps_are_cut(run, tmp_path):
     assert run("--mode=train", steps=2) == 0
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
