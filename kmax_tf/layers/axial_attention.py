@@ -94,7 +94,7 @@ class AxisAttention(tf.keras.layers.Layer):
         shape = [batch, height, width, self.value_width]
         retrieved = tf.concat([tf.reshape(term, shape) for term in retrieved], -1)
         retrieved = self.retrieved_norm(retrieved, training=training)
-        return retrieved[..., : self.value_width] + retrieved[..., self.value_width :]
+        return tf.add_n(tf.split(retrieved, 2, -1))
 
     def _similarity(
         self,
