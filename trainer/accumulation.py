@@ -16,12 +16,12 @@ class BatchGradients(NamedTuple):
       gradients: one per trained variable, float32 or None, of the images' part of the loss (times
         the loss scale, where there is one).
       sums: float32 [terms + diagnostics], over the images.
-      image_finite: bool [b], whether the total loss of each image is finite.
+      image_losses: float32 [b], the total loss of each image.
     """
 
     gradients: Sequence[Optional[tf.Tensor]]
     sums: tf.Tensor
-    image_finite: tf.Tensor
+    image_losses: tf.Tensor
 
 
 Compute = Callable[[Features, Targets, tf.Tensor], BatchGradients]
@@ -85,10 +85,10 @@ def _in_a_loop(compute: Compute, split: Dict[str, Any], seeds: tf.Tensor) -> Bat
         traced.structured_outputs,
     )
     present = [gradient for gradient in zeros.gradients if gradient is not None]
-    finite = tf.zeros([parts, *zeros.image_finite.shape], tf.bool)
+    losses = tf.zeros([parts, *zeros.image_losses.shape])
 
     def body(
-        index: tf.Tensor, sums: tf.Tensor, finite: tf.Tensor, *gradients: tf.Tensor
+        index: tf.Tensor, sums: tf.Tensor, losses: tf.Tensor, *gradients: tf.Tensor
     ) -> Sequence[tf.Tensor]:
         batch = traced(index)
         fresh = [gradient for gradient in batch.gradients if gradient is not None]
@@ -96,14 +96,14 @@ def _in_a_loop(compute: Compute, split: Dict[str, Any], seeds: tf.Tensor) -> Bat
         return (
             index + 1,
             sums + batch.sums,
-            tf.where(own_row, batch.image_finite, finite),
+            tf.where(own_row, batch.image_losses, losses),
             *(total + gradient for total, gradient in zip(gradients, fresh)),
         )
 
-    _, sums, finite, *totals = tf.while_loop(
+    _, sums, losses, *totals = tf.while_loop(
         lambda index, *unused: index < parts,
         body,
-        (tf.constant(0), zeros.sums, finite, *present),
+        (tf.constant(0), zeros.sums, losses, *present),
         parallel_iterations=1,
         maximum_iterations=parts,
     )
@@ -111,7 +111,7 @@ def _in_a_loop(compute: Compute, split: Dict[str, Any], seeds: tf.Tensor) -> Bat
     return BatchGradients(
         gradients=[None if zero is None else next(summed) for zero in zeros.gradients],
         sums=sums,
-        image_finite=tf.reshape(finite, [-1]),
+        image_losses=tf.reshape(losses, [-1]),
     )
 
 
@@ -134,7 +134,7 @@ def _one_after_the_other(
                         for total, fresh in zip(before.gradients, batch.gradients)
                     ],
                     sums=before.sums + batch.sums,
-                    image_finite=tf.concat([before.image_finite, batch.image_finite], 0),
+                    image_losses=tf.concat([before.image_losses, batch.image_losses], 0),
                 )
             batches.append(batch)
     return batches[-1]

@@ -157,6 +157,7 @@ def build_train_step(
         global_batch_size=global_batch_size,
         seed=trainer.seed,
         clip_norm=solver.clip_gradient_norm if solver.use_gradient_clipping else None,
+        max_total_loss=trainer.max_total_loss,
         accumulation_steps=trainer.accumulation_steps,
         loss_scale=loss_scale,
     )

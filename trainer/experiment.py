@@ -18,8 +18,8 @@ from trainer.interrupts import Interrupts
 from trainer.leftovers import remove_leftovers
 from trainer.loss_scale import build_loss_scale
 from trainer.non_finite import naming_images_of
+from trainer.numeric_fault import NumericFaultError
 from trainer.solver import build_optimizer
-from trainer.train_loop import NonFiniteError
 from trainer.user_errors import INTERRUPTED
 
 _POLL_SECONDS = 1.0
@@ -44,7 +44,7 @@ def run_experiment(
 
     Raises:
       ValueError: config, data, devices or checkpoints do not fit together.
-      NonFiniteError: a loss or gradient is not finite.
+      NumericFaultError: a loss or gradient is not finite, or the loss has exploded.
       NonFinitePredictionError: the logits of an evaluation are not finite.
     """
     with Interrupts() as interrupts:
@@ -110,9 +110,9 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
             f"Interrupted at step {run.step}; saved {saved}. The same command continues there."
         )
         return INTERRUPTED
-    except NonFiniteError as error:
+    except NumericFaultError as error:
         names = name_images(error.image_ids, list(run.config.train_dataset_options.file_pattern))
-        raise NonFiniteError(f"{error} {names}", error.image_ids) from None
+        raise NumericFaultError(f"{error} {names}", error.report) from None
     finally:
         run.progress.close()
     return 0

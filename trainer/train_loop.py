@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, NamedTuple, Optional, Tuple
 
 import orbit
 import tensorflow as tf
 
 from trainer.interrupts import Interrupts
+from trainer.numeric_fault import GRADIENT_NORM, NumericFaultError, StepReport
 from trainer.quick_start import QuickStart
-from trainer.train_step import GRADIENT_NORM, SKIPPED_UPDATES, StepResult, TrainStep
+from trainer.train_step import SKIPPED_UPDATES, StepResult, TrainStep
 
 IMAGES_PER_SECOND = "images_per_second"
 
 
-class NonFiniteError(ArithmeticError):
-    """A loss or gradient is not finite; the message names step, terms and images.
+class _LastStep(NamedTuple):
+    """What a loop keeps of its last step.
 
-    Args:
-      message: one sentence.
-      image_ids: of the images that are to blame, or of the whole batch.
+    Attributes:
+      sound: bool scalar; false = it was not applied.
+      image_ids: int64 [B].
+      image_losses: float32 [B].
+      gradient_norms: float32 [V].
     """
 
-    def __init__(self, message: str, image_ids: Sequence[int]) -> None:
-        super().__init__(message)
-        self.image_ids = tuple(image_ids)
+    sound: tf.Tensor
+    image_ids: tf.Tensor
+    image_losses: tf.Tensor
+    gradient_norms: tf.Tensor
 
 
 class TrainLoop(orbit.AbstractTrainer):
@@ -79,7 +83,8 @@ class TrainLoop(orbit.AbstractTrainer):
           last one; and images per second.
 
         Raises:
-          NonFiniteError: a loss or gradient was not finite; the step was not applied.
+          NumericFaultError: a loss or gradient was not finite, or the loss too large; the step was
+            not applied.
           KeyboardInterrupt: an interrupt arrived; the steps that were finished are applied.
         """
         if self._iterator is None:
@@ -89,11 +94,11 @@ class TrainLoop(orbit.AbstractTrainer):
         first = int(self._global_step.numpy())
         with self._interrupts.postponed():
             start = time.monotonic()
-            sums, finite, image_ids, image_finite = self._loop(self._iterator, num_steps)
+            sums, last = self._loop(self._iterator, num_steps)
             sums = sums.numpy()
             seconds = time.monotonic() - start
-            if not finite:
-                self._report_fault(sums, image_ids, image_finite)
+            if not last.sound:
+                self._report_fault(sums, last)
         done = int(self._global_step.numpy()) - first
         result = {name: float(value) / done for name, value in zip(self._step.names, sums)}
         applied = 1.0 - result.get(SKIPPED_UPDATES, 0.0)
@@ -104,68 +109,64 @@ class TrainLoop(orbit.AbstractTrainer):
         result[IMAGES_PER_SECOND] = done * self._global_batch_size / seconds
         return result
 
-    def _run_steps(self, iterator: Iterable, num_steps: tf.Tensor) -> Tuple[tf.Tensor, ...]:
+    def _run_steps(self, iterator: Iterable, num_steps: tf.Tensor) -> Tuple[tf.Tensor, _LastStep]:
         """The loop, in a graph.
 
         Returns:
           Sums of the steps' values, or, after a fault, the values of the faulty step, float32 [K];
-          whether all was finite, bool scalar; ids of the images of the last step, int64 [B], and
-          whether the loss of each was finite, bool [B].
+          and the last step.
         """
 
-        def running(
-            count: tf.Tensor, sums: tf.Tensor, finite: tf.Tensor, *unused: tf.Tensor
-        ) -> tf.Tensor:
+        def running(count: tf.Tensor, sums: tf.Tensor, last: _LastStep) -> tf.Tensor:
             stop = self._interrupts.stop.read_value()
-            return tf.reduce_all([finite, count < num_steps, tf.logical_not(stop)])
+            return tf.reduce_all([last.sound, count < num_steps, tf.logical_not(stop)])
 
         def body(
-            count: tf.Tensor, sums: tf.Tensor, finite: tf.Tensor, *unused: tf.Tensor
-        ) -> Tuple[tf.Tensor, ...]:
-            values, finite, image_ids, image_finite = self._run_step(iterator)
+            count: tf.Tensor, sums: tf.Tensor, last: _LastStep
+        ) -> Tuple[tf.Tensor, tf.Tensor, _LastStep]:
+            values, last = self._run_step(iterator)
             # The first time `sums` is empty: how many values there are is known only by now.
             so_far = tf.concat([sums, tf.zeros_like(values)], 0)[: tf.size(values)]
-            sums = tf.where(finite, so_far + values, values)
-            return count + 1, sums, finite, image_ids, image_finite
+            return count + 1, tf.where(last.sound, so_far + values, values), last
 
         scalar, vector = tf.TensorShape([]), tf.TensorShape([None])
-        _, *results = tf.while_loop(
+        none = _LastStep(
+            sound=tf.constant(True),
+            image_ids=tf.zeros([0], tf.int64),
+            image_losses=tf.zeros([0]),
+            gradient_norms=tf.zeros([0]),
+        )
+        _, sums, last = tf.while_loop(
             running,
             body,
-            (
-                tf.constant(0),
-                tf.zeros([0]),
-                tf.constant(True),
-                tf.zeros([0], tf.int64),
-                tf.zeros([0], tf.bool),
-            ),
-            shape_invariants=(scalar, vector, scalar, vector, vector),
+            (tf.constant(0), tf.zeros([0]), none),
+            shape_invariants=(scalar, vector, _LastStep(scalar, vector, vector, vector)),
         )
-        return tuple(results)
+        return sums, last
 
-    def _run_step(self, iterator: Iterable) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _run_step(self, iterator: Iterable) -> Tuple[tf.Tensor, _LastStep]:
         features, targets = next(iterator)
         result = self._strategy.run(
             self._make_step, args=(features, targets, self._global_step.read_value())
         )
         local = StepResult(*map(self._strategy.experimental_local_results, result))
-        finite = local.finite[0]
-        self._global_step.assign_add(tf.cast(finite, tf.int64))
-        image_ids, image_finite = tf.concat(local.image_ids, 0), tf.concat(local.image_finite, 0)
-        return local.values[0], finite, image_ids, image_finite
-
-    def _report_fault(
-        self, values: tf.Tensor, image_ids: tf.Tensor, image_finite: tf.Tensor
-    ) -> None:
-        step = int(self._global_step.numpy())
-        faulty = [n for n, v in zip(self._step.names, values) if not abs(v) < float("inf")]
-        ids = image_ids.numpy()
-        suspects = ids[~image_finite.numpy()]
-        which = "images" if len(suspects) else "images (each loss by itself is finite)"
-        blamed = [int(i) for i in (suspects if len(suspects) else ids)]
-        raise NonFiniteError(
-            f"Step {step}: not finite: {', '.join(faulty)}; {which}: "
-            f"{', '.join(map(str, blamed))}. The step was not applied; the last checkpoint is "
-            f"sound. {self._step.explain_fault()}".rstrip(),
-            blamed,
+        sound = local.sound[0]
+        self._global_step.assign_add(tf.cast(sound, tf.int64))
+        return local.values[0], _LastStep(
+            sound=sound,
+            image_ids=tf.concat(local.image_ids, 0),
+            image_losses=tf.concat(local.image_losses, 0),
+            gradient_norms=local.gradient_norms[0],
         )
+
+    def _report_fault(self, values: tf.Tensor, last: _LastStep) -> None:
+        step = self._step
+        report = StepReport(
+            step=int(self._global_step.numpy()),
+            values={n: float(v) for n, v in zip(step.names, values)},
+            image_ids=tuple(last.image_ids.numpy().tolist()),
+            image_losses=tuple(last.image_losses.numpy().tolist()),
+            gradient_norms=dict(zip(step.gradient_names, last.gradient_norms.numpy().tolist())),
+            max_total_loss=step.max_total_loss,
+        )
+        raise NumericFaultError(f"{report.describe()} {step.explain_fault()}".rstrip(), report)

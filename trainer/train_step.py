@@ -6,14 +6,15 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
+from kmax_tf.checkpoints.mapping import variables_by_path
 from kmax_tf.layers.random_stream import random_stream
 from kmax_tf.structures import Features, Targets
 from trainer.accumulation import BatchGradients, accumulate
 from trainer.loss_scale import LossScale
+from trainer.numeric_fault import GRADIENT_NORM, TOTAL_LOSS
 from trainer.optimizers import clip_by_global_norm
 from trainer.solver import Optimizer
 
-GRADIENT_NORM = "gradient_norm"
 LOSS_SCALE = "loss_scale"
 SKIPPED_UPDATES = "skipped_updates"
 
@@ -24,18 +25,21 @@ class StepResult(NamedTuple):
     Attributes:
       values: float32 [names of `TrainStep.names`], means over the global batch, equal on all
         replicas.
-      finite: bool scalar, equal on all replicas; false = a fault, nothing was changed.
+      sound: bool scalar, equal on all replicas; false = a fault, nothing was changed.
       updated: bool scalar, equal on all replicas; only where a loss scale skips an update may it be
-        false while `finite` is true.
+        false while `sound` is true.
       image_ids: int64 [b], the replica's images.
-      image_finite: bool [b], whether the total loss of each image is finite.
+      image_losses: float32 [b], the total loss of each.
+      gradient_norms: float32 [names of `TrainStep.gradient_names`], of the global batch, equal on
+        all replicas.
     """
 
     values: tf.Tensor
-    finite: tf.Tensor
+    sound: tf.Tensor
     updated: tf.Tensor
     image_ids: tf.Tensor
-    image_finite: tf.Tensor
+    image_losses: tf.Tensor
+    gradient_norms: tf.Tensor
 
 
 class TrainStep:
@@ -43,12 +47,14 @@ class TrainStep:
 
     The loss is the sum over the images of all replicas divided by the global batch, so its value
     does not depend on how many replicas share the work. Gradients are summed over replicas, then
-    measured, then clipped; where a loss term or the norm is not finite, no variable that is trained
-    and no slot changes.
+    measured, then clipped. Where a loss term or the norm is not finite, or the total loss is above
+    its limit, no variable that is trained and no slot changes, and the moving statistics, which the
+    forward pass has moved by then, are put back.
 
     With a loss scale (float16) a gradient that overflows by itself is no fault: the update is
-    skipped, the step counts as made (so that the position in the data stays a function of the
-    step), `skipped_updates` is 1, and its gradient norm is given as 0, to be left out of means.
+    skipped in the same way, the step counts as made (so that the position in the data stays a
+    function of the step), `skipped_updates` is 1, and its gradient norm is given as 0, to be left
+    out of means.
 
     Args:
       model: `model(images, training=True) -> ModelOutput`.
@@ -57,6 +63,7 @@ class TrainStep:
       global_batch_size: images per step over all replicas.
       seed: of everything that the losses draw at random, together with the step.
       clip_norm: the largest global gradient norm, None = no clipping.
+      max_total_loss: a mean total loss above it is a fault; 0 = no limit.
       loss_scale: for float16; None = the loss is used as it is.
       accumulation_steps: parts in which a replica works through its images; divides their number.
     """
@@ -70,6 +77,7 @@ class TrainStep:
         global_batch_size: int,
         seed: int,
         clip_norm: Optional[float],
+        max_total_loss: float = 0.0,
         loss_scale: Optional[LossScale] = None,
         accumulation_steps: int = 1,
     ) -> None:
@@ -79,9 +87,11 @@ class TrainStep:
         self._global_batch_size = global_batch_size
         self._seed = seed & 0x7FFFFFFF
         self._clip_norm = clip_norm
+        self.max_total_loss = max_total_loss
         self._loss_scale = loss_scale
         self._accumulation_steps = accumulation_steps
         self.names: Tuple[str, ...] = ()
+        self.gradient_names: Tuple[str, ...] = ()
 
     def __call__(self, features: Features, targets: Targets, step: tf.Tensor) -> StepResult:
         """Runs one step on the replica's share of a batch.
@@ -93,6 +103,11 @@ class TrainStep:
         """
         seed = tf.stack([tf.constant(self._seed, tf.int32), tf.cast(step, tf.int32)])
         scale = None if self._loss_scale is None else self._loss_scale.read()
+        # A reference to the buffers, not a copy: what moves them later writes into new ones.
+        statistics = [
+            tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+            for variable in self._model.non_trainable_variables
+        ]
         batch = accumulate(
             lambda *part: self._compute_gradients(*part, scale),
             features,
@@ -103,29 +118,30 @@ class TrainStep:
         gradients = _sum_over_replicas(batch.gradients)
         if self._loss_scale is not None:
             gradients = self._loss_scale.unscale(gradients, scale)
-        norm = tf.linalg.global_norm([g for g in gradients if g is not None])
+        gradient_norms, norm = self._measure(gradients)
         means = _sum_over_replicas([batch.sums])[0] / self._global_batch_size
         values = tf.concat([means, [norm]], axis=0)
-        finite = tf.reduce_all(tf.math.is_finite(values))
+        loss_sound = self._is_sound(means)
+        good = loss_sound & tf.math.is_finite(norm)
         if self._clip_norm is not None:
             gradients = clip_by_global_norm(gradients, norm=norm, limit=self._clip_norm)
-        updated = tf.cond(finite, lambda: self._update(gradients, step), lambda: tf.constant(False))
+        sound = updated = tf.cond(
+            good, lambda: self._update(gradients, step), lambda: self._put_back(statistics)
+        )
         if self._loss_scale is not None:
             skipped = self._loss_scale.follow(
-                loss_finite=tf.reduce_all(tf.math.is_finite(means)),
-                gradient_finite=tf.math.is_finite(norm),
+                loss_finite=loss_sound, gradient_finite=tf.math.is_finite(norm)
             )
-            finite = updated | skipped
+            sound = updated | skipped
             norm = tf.where(skipped, 0.0, norm)
             values = tf.concat([means, [norm, scale, tf.cast(skipped, tf.float32)]], axis=0)
-        else:
-            finite = updated
         return StepResult(
             values=values,
-            finite=finite,
+            sound=sound,
             updated=updated,
             image_ids=targets["image_id"],
-            image_finite=batch.image_finite,
+            image_losses=batch.image_losses,
+            gradient_norms=gradient_norms,
         )
 
     def explain_fault(self) -> str:
@@ -161,7 +177,7 @@ class TrainStep:
         return BatchGradients(
             gradients=gradients,
             sums=self._sums(terms, diagnostics),
-            image_finite=tf.math.is_finite(terms["total"]),
+            image_losses=tf.cast(terms["total"], tf.float32),
         )
 
     def _sums(self, terms: Dict[str, tf.Tensor], diagnostics: Dict[str, tf.Tensor]) -> tf.Tensor:
@@ -172,10 +188,45 @@ class TrainStep:
         self.names = (*named, GRADIENT_NORM, *of_scale)
         return tf.stack([tf.reduce_sum(tf.cast(v, tf.float32)) for v in named.values()])
 
+    def _measure(self, gradients: Sequence[Optional[tf.Tensor]]) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Norms of all gradients, float32 [V], and of all together; remembers whose they are.
+
+        As `tf.linalg.global_norm`, of which those of the single gradients are a step.
+        """
+        paths = {id(variable): path for path, variable in variables_by_path(self._model).items()}
+        self.gradient_names = tuple(
+            paths[id(variable)]
+            for variable, gradient in zip(self._model.trainable_variables, gradients)
+            if gradient is not None
+        )
+        halves = tf.stack([tf.nn.l2_loss(_values(g)) for g in gradients if g is not None])
+        return tf.sqrt(halves * 2.0), tf.sqrt(tf.reduce_sum(halves) * 2.0)
+
+    def _is_sound(self, means: tf.Tensor) -> tf.Tensor:
+        """Whether all terms are finite and the total loss is within its limit, bool scalar."""
+        finite = tf.reduce_all(tf.math.is_finite(means))
+        if not self.max_total_loss:
+            return finite
+        return finite & (means[self.names.index(TOTAL_LOSS)] <= self.max_total_loss)
+
+    def _put_back(self, statistics: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Gives what is not trained the values from before the step; returns False.
+
+        Every replica has its own statistics, hence the raw handles, which are the local ones.
+        """
+        for variable, value in zip(self._model.non_trainable_variables, statistics):
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+        return tf.constant(False)
+
     def _update(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> tf.Tensor:
         with tf.name_scope("optimizer"):
             self._optimizer.apply(gradients, step)
         return tf.constant(True)
+
+
+def _values(gradient: Any) -> tf.Tensor:
+    """The numbers of a gradient, which may be one of a few rows."""
+    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
 def _own_seed(seed: tf.Tensor) -> tf.Tensor:

@@ -73,8 +73,14 @@ def _validate_trainer(options: training_pb2.TrainerOptions) -> None:
         "save_checkpoints_steps",
         "save_summaries_steps",
         "steps_per_loop",
+        "stall_timeout",
     ):
         require_positive([getattr(options, name)], f"trainer_options.{name}")
+    if options.max_total_loss < 0:
+        raise ValueError(
+            "`trainer_options.max_total_loss` must not be negative (0 = no limit); received "
+            f"{options.max_total_loss:g}."
+        )
     for name in ("save_summaries_steps", "save_checkpoints_steps"):
         if getattr(options, name) % options.steps_per_loop:
             raise ValueError(

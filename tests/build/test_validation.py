@@ -19,6 +19,14 @@ from kmax_tf.build.config import load_config
         ("train_dataset_options.augmentations.min_scale_factor=2", "min_scale_factor"),
         ("model_options.resnet.depths=1,2", "depths` needs 0 or 4"),
         ("model_options.resnet.widths=1,2,3,0", "must be positive"),
+        (
+            "trainer_options.stall_timeout=0",
+            r"trainer_options\.stall_timeout` must be positive; received 0",
+        ),
+        (
+            "trainer_options.max_total_loss=-1",
+            r"trainer_options\.max_total_loss` must not be negative \(0 = no limit\); received -1",
+        ),
         ("model_options.kmax_pixel_decoder.stages.1.width=0", "stages.1.width"),
         ("model_options.kmax_transformer_decoder.num_layers=2,2", "num_layers"),
         ("model_options.kmax_transformer_decoder.key_width=9", "multiple of `num_heads`"),

@@ -24,8 +24,9 @@ from kmax_tf.structures import MaskPrediction, ModelOutput
 from tests import tiny
 from trainer.bench.synthetic_records import make_batch
 from trainer.interrupts import Interrupts
+from trainer.numeric_fault import NumericFaultError
 from trainer.solver import build_optimizer
-from trainer.train_loop import NonFiniteError, TrainLoop
+from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
 
 BATCH = 2
@@ -178,7 +179,7 @@ def test_updates_of_a_step_are_equal(plain, compiled):
 
 @pytest.mark.slow
 def test_a_fault_stops_a_compiled_run_before_the_update(compiled):
-    with pytest.raises(NonFiniteError, match=r"Step 1: not finite: loss/semantic_loss") as error:
+    with pytest.raises(NumericFaultError, match=r"Step 1: not finite: loss/semantic_loss") as error:
         compiled.loop.train(tf.constant(1))
     assert error.value.image_ids == (0, 1)  # The batch norms have spread it.
     assert int(compiled.global_step.numpy()) == 1

@@ -70,8 +70,8 @@ def test_a_fault_in_one_part_stops_the_update_and_names_the_image():
     model, _, _ = make(1)
     before = [variable.numpy() for variable in model.trainable_variables]
     _, _, result, variables = run(4, poisoned_image=5)
-    assert not bool(result.finite)
-    assert result.image_finite.numpy().tolist() == [True] * 5 + [False] + [True] * 2
+    assert not bool(result.sound)
+    assert np.isfinite(result.image_losses).tolist() == [True] * 5 + [False] + [True] * 2
     assert result.image_ids.numpy().tolist() == list(range(8))
     for left, right in zip(before, variables):
         np.testing.assert_array_equal(left, right)
@@ -82,8 +82,8 @@ def test_parts_draw_differently_and_the_same_in_every_run():
 
     def compute(features, targets, seed):
         del targets
-        finite = tf.ones(features["image"].shape[:1], tf.bool)
-        return BatchGradients([tf.cast(seed, tf.float32), None], features["image"][0], finite)
+        losses = tf.ones(features["image"].shape[:1])
+        return BatchGradients([tf.cast(seed, tf.float32), None], features["image"][0], losses)
 
     for parts in (1, 2, 2):
         batch = accumulate(

@@ -14,7 +14,8 @@ from tests.trainer import toy
 from trainer import distribution
 from trainer.interrupts import Interrupts
 from trainer.loss_scale import LossScale
-from trainer.train_loop import NonFiniteError, TrainLoop
+from trainer.numeric_fault import NumericFaultError
+from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
 
 BATCH = 4
@@ -28,6 +29,7 @@ def _loop(
     clip_norm=None,
     jit_compile=None,
     loss_scale=None,
+    max_total_loss=0.0,
 ):
     strategy = strategy or tf.distribute.get_strategy()
     tf.keras.utils.set_random_seed(3)
@@ -43,6 +45,7 @@ def _loop(
         seed=1,
         clip_norm=clip_norm,
         loss_scale=loss_scale,
+        max_total_loss=max_total_loss,
     )
 
     def make_iterator(start_step):
@@ -99,7 +102,9 @@ def test_a_fault_stops_before_the_update():
     loop, model, step = _loop(poisoned_image=2 * BATCH + 1)
     reference, expected, _ = _loop()
     _train(reference, 2)
-    with pytest.raises(NonFiniteError, match=r"Step 2: not finite: loss/root, loss/total") as error:
+    with pytest.raises(
+        NumericFaultError, match=r"Step 2: not finite: loss/root, loss/total"
+    ) as error:
         _train(loop, 10)
     assert error.value.image_ids == (2 * BATCH + 1,)
     assert int(step.numpy()) == 2
@@ -107,9 +112,104 @@ def test_a_fault_stops_before_the_update():
         np.testing.assert_array_equal(value.numpy(), wanted.numpy())
 
 
+def _statistics(model, strategy=None):
+    strategy = strategy or tf.distribute.get_strategy()
+    return [
+        copy.numpy()
+        for variable in model.non_trainable_variables
+        for copy in strategy.experimental_local_results(variable)
+    ]
+
+
+@pytest.mark.parametrize("jit_compile", [None, True])
+def test_a_fault_leaves_the_moving_statistics_of_before(jit_compile):
+    loop, model, _ = _loop(poisoned_image=2 * BATCH + 1, jit_compile=jit_compile)
+    reference, expected, _ = _loop(jit_compile=jit_compile)
+    _train(reference, 1)
+    first = _statistics(expected)
+    _train(reference, 1)
+    with pytest.raises(NumericFaultError):
+        _train(loop, 10)
+    for value, wanted, before in zip(_statistics(model), _statistics(expected), first):
+        np.testing.assert_array_equal(value, wanted)
+        assert (wanted != before).any()  # A sound step does move them.
+
+
+def test_every_replica_gets_its_own_statistics_back(mirrored_strategy):
+    loop, model, _ = _loop(mirrored_strategy, poisoned_image=2 * BATCH + 1)
+    reference, expected, _ = _loop(mirrored_strategy)
+    _train(reference, 2)
+    with pytest.raises(NumericFaultError):
+        _train(loop, 10)
+    values = _statistics(model, mirrored_strategy)
+    for value, wanted in zip(values, _statistics(expected, mirrored_strategy)):
+        np.testing.assert_array_equal(value, wanted)
+    assert (values[0] != values[1]).any()
+
+
+@pytest.mark.parametrize("jit_compile", [None, True])
+def test_a_loss_above_its_limit_stops_before_the_update(jit_compile):
+    free, _, _ = _loop()
+    losses = [_train(free, 1)["loss/total"] for _ in range(2)]
+    limit = sum(losses) / 2
+    assert losses[0] < limit < losses[1]
+    loop, model, step = _loop(max_total_loss=limit, jit_compile=jit_compile)
+    reference, expected, _ = _loop(jit_compile=jit_compile)
+    _train(reference, 1)
+    with pytest.raises(NumericFaultError, match=r"Step 1: .*max_total_loss") as error:
+        _train(loop, 4)
+    report = error.value.report
+    assert report.values["loss/total"] == pytest.approx(losses[1], rel=1e-5)
+    assert np.mean(report.image_losses) == pytest.approx(losses[1], rel=1e-5)
+    images = range(BATCH, 2 * BATCH)
+    blamed = [i for i, loss in zip(images, report.image_losses) if loss > limit]
+    assert list(error.value.image_ids) == blamed
+    assert int(step.numpy()) == 1
+    for value, wanted in zip(model.variables, expected.variables):
+        np.testing.assert_array_equal(value, wanted)
+    within, _, _ = _loop(max_total_loss=losses[1] * 1.01, jit_compile=jit_compile)
+    _train(within, 2)
+
+
+def test_a_fault_in_a_gradient_alone_names_its_variables():
+    class Kink(toy.ToyLoss):
+        """Its root is finite at 0, the root's gradient is not; the encoder is left out of it."""
+
+        def with_diagnostics(self, targets, output, *, seed):
+            terms, more = super().with_diagnostics(targets, output, seed=seed)
+            kink = tf.sqrt(tf.reduce_sum(model.norm.gamma) * 0.0)
+            return {**terms, "total": terms["total"] + kink}, more
+
+    loop, model, step = _loop()
+    loop._step._loss = Kink()
+    with pytest.raises(NumericFaultError) as error:
+        _train(loop, 1)
+    message = str(error.value)
+    assert "Step 0: not finite: gradient_norm (1 of 6 gradients: norm/gamma)" in message
+    assert "each loss by itself is finite" in message
+    assert error.value.report.faulty_gradients() == ["norm/gamma"]
+    assert error.value.image_ids == (0, 1, 2, 3)
+    assert int(step.numpy()) == 0
+
+
+def test_nan_in_an_image_is_a_fault():
+    loop, model, step = _loop()
+
+    def poison(features, targets):
+        wrong = (targets["image_id"] == BATCH + 2)[:, None, None, None]
+        return {"image": tf.where(wrong, np.nan, features["image"])}, targets
+
+    loop._make_iterator = lambda start: iter(toy.toy_dataset(BATCH).map(poison))
+    model.norm.trainable = False  # Else it spreads the NaN over the batch.
+    with pytest.raises(NumericFaultError, match="Step 1: not finite: loss/square") as error:
+        _train(loop, 5)
+    assert error.value.image_ids == (BATCH + 2,)
+    assert int(step.numpy()) == 1
+
+
 def test_a_fault_on_one_replica_stops_all(mirrored_strategy):
     loop, _, step = _loop(mirrored_strategy, poisoned_image=BATCH + 3)
-    with pytest.raises(NonFiniteError) as error:
+    with pytest.raises(NumericFaultError) as error:
         _train(loop, 5)
     assert error.value.image_ids == (BATCH + 3,)
     assert int(step.numpy()) == 1
@@ -132,7 +232,9 @@ def test_a_fault_stops_before_the_update_when_compiled():
     loop, model, step = _loop(poisoned_image=2 * BATCH + 1, jit_compile=True)
     reference, expected, _ = _loop(jit_compile=True)
     _train(reference, 2)
-    with pytest.raises(NonFiniteError, match=r"Step 2: not finite: loss/root, loss/total") as error:
+    with pytest.raises(
+        NumericFaultError, match=r"Step 2: not finite: loss/root, loss/total"
+    ) as error:
         _train(loop, 10)
     assert error.value.image_ids == (2 * BATCH + 1,)
     assert int(step.numpy()) == 2
@@ -161,7 +263,9 @@ def test_skipped_updates_are_counted_and_left_out_of_the_norm(jit_compile):
 def test_an_overflow_at_every_scale_ends_the_run():
     loop, _, step = _loop(loss_scale=LossScale())
     loop._step._loss = toy.OverflowingLoss(exponent=40)
-    with pytest.raises(NonFiniteError, match=r"not finite: gradient_norm;.*scale was 1 after 15"):
+    with pytest.raises(
+        NumericFaultError, match=r"not finite: gradient_norm \(.*scale was 1 after 15"
+    ):
         _train(loop, 100)
     assert int(step.numpy()) == 15
 

@@ -54,7 +54,7 @@ def test_values_are_means_over_the_global_batch():
     assert values["loss/total"] == pytest.approx(float(loss), rel=1e-5)
     assert values["gradient_norm"] == pytest.approx(norm, rel=1e-4)
     assert values["unmatched_segments"] == 1.0
-    assert bool(result.finite)
+    assert bool(result.sound)
     assert any((a != b.numpy()).any() for a, b in zip(after, before))
 
 
@@ -62,9 +62,9 @@ def test_nothing_changes_where_something_is_not_finite():
     model, optimizer, step = _step()
     before = [v.numpy() for v in model.trainable_variables]
     result, _, _ = _run(step, poisoned_image=2)
-    assert not bool(result.finite)
+    assert not bool(result.sound)
     assert result.image_ids.numpy().tolist() == [0, 1, 2, 3]
-    assert result.image_finite.numpy().tolist() == [True, True, False, True]
+    assert np.isfinite(result.image_losses).tolist() == [True, True, False, True]
     for value, variable in zip(before, model.trainable_variables):
         np.testing.assert_array_equal(variable.numpy(), value)
     for slot in optimizer.slots["first_moment"].values():
@@ -86,8 +86,8 @@ def test_a_gradient_that_is_not_finite_is_a_fault_too():
     values = dict(zip(step.names, result.values.numpy()))
     assert values["loss/total"] == 0.0
     assert not np.isfinite(values["gradient_norm"])
-    assert not bool(result.finite)
-    assert result.image_finite.numpy().all()
+    assert not bool(result.sound)
+    assert np.isfinite(result.image_losses).all()
 
 
 def test_a_scaled_step_is_the_step_itself():
@@ -118,7 +118,7 @@ def test_an_overflow_of_the_scaled_gradient_skips_the_update_and_is_counted():
     assert scales == [2.0 ** (15 - min(i, count)) for i in range(12)]
     for result, skip in zip(results, skipped):
         values = dict(zip(step.names, result.values.numpy()))
-        assert bool(result.finite)
+        assert bool(result.sound)
         assert bool(result.updated) is not skip
         assert (values["gradient_norm"] == 0) == skip
         assert values["loss/total"] > 0
@@ -130,7 +130,7 @@ def test_a_skipped_update_changes_nothing_that_is_trained():
     step._loss = toy.OverflowingLoss(exponent=15)
     before = [v.numpy() for v in model.trainable_variables]
     result, _, _ = _run(step)
-    assert bool(result.finite) and not bool(result.updated)
+    assert bool(result.sound) and not bool(result.updated)
     for value, variable in zip(before, model.trainable_variables):
         np.testing.assert_array_equal(variable.numpy(), value)
     for slots in optimizer.slots.values():
@@ -141,7 +141,7 @@ def test_a_loss_that_is_not_finite_is_a_fault_at_any_scale():
     loss_scale = LossScale()
     _, _, step = _step(loss_scale=loss_scale)
     result, _, _ = _run(step, poisoned_image=2)
-    assert not bool(result.finite) and not bool(result.updated)
+    assert not bool(result.sound) and not bool(result.updated)
     assert loss_scale.slots["scale"].numpy() == 32768.0
     assert "FLOAT16" in step.explain_fault()
     assert _step()[2].explain_fault() == ""
@@ -152,5 +152,5 @@ def test_an_overflow_that_no_scale_cures_is_a_fault():
     _, _, step = _step(loss_scale=loss_scale)
     step._loss = toy.OverflowingLoss(exponent=40)
     results = [_run(step, number)[0] for number in range(16)]
-    assert [bool(r.finite) for r in results] == [True] * 15 + [False]
+    assert [bool(r.sound) for r in results] == [True] * 15 + [False]
     assert not np.isfinite(results[-1].values.numpy()[step.names.index("gradient_norm")])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kmax_tf.build.config import load_config
-from trainer.train_loop import NonFiniteError
+from trainer.numeric_fault import NumericFaultError, StepReport
 from trainer.user_errors import run_reporting_errors
 
 
@@ -30,7 +30,7 @@ def test_faults_and_interrupts_have_their_own_codes(capsys, monkeypatch):
     monkeypatch.setitem(globals(), "__name__", "trainer.somewhere")
 
     def fault() -> int:
-        raise NonFiniteError("Step 3: not finite.", [1])
+        raise NumericFaultError("Step 3: not finite.", StepReport(3, {}, (), (), {}, 0.0))
 
     def interrupted() -> int:
         raise KeyboardInterrupt
