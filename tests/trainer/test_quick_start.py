@@ -4,6 +4,8 @@ import gc
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.eager import context
 
 from trainer.quick_start import REWRITING, QuickStart
 
@@ -32,19 +34,25 @@ def unfrozen():
 
 def settings():
     """Whether graphs are rewritten in any way, and whether garbage is collected."""
-    options = tf.config.optimizer.get_experimental_options()
-    return any(options.get(name, True) for name in REWRITING), gc.isenabled()
+    options = context.context().function_call_options
+    config = config_pb2.ConfigProto.FromString(options.config_proto_serialized)
+    rewriting = config.graph_options.rewrite_options
+    off = [getattr(rewriting, name) == rewriting.OFF for name in REWRITING]
+    off += [rewriting.memory_optimization == rewriting.NO_MEM_OPT, rewriting.disable_tfg_optimizer]
+    if any(off) and not all(off):
+        raise AssertionError(f"Only a part is off: {rewriting}")
+    return not all(off), gc.isenabled()
 
 
 def test_graph_is_run_as_traced_on_a_cpu_and_settings_come_back():
     observed = Observed()
     step = QuickStart(observed, tf.distribute.get_strategy())
     before = settings()
-    assert step.trace(1) == 2
+    assert step.trace(1) == 2  # Nothing is rewritten before the first call.
     assert step(2) == 3
     assert step(3) == 4
     # Same options at each call; only the first ones make garbage.
-    assert observed.seen == [(False, False), (False, False), (False, True)]
+    assert observed.seen == [(True, False), (False, False), (False, True)]
     assert settings() == before == (True, True)
 
 
@@ -72,5 +80,7 @@ def test_function_is_traced_once_and_gives_the_same():
 
     step = QuickStart(double, tf.distribute.get_strategy())
     step.trace(tf.constant(3.0))
+    before = context.context().function_call_options
     assert float(step(tf.constant(3.0))) == float(step(tf.constant(3.0))) == 12.0
     assert len(traces) == 1
+    assert context.context().function_call_options is before
