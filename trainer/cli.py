@@ -39,7 +39,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
       arguments: without the program's name; None = those of the process.
 
     Returns:
-      The exit code: 0, 1 for a fault, 2 for an error of the user, 130 when interrupted.
+      The exit code, see `trainer.user_errors`.
     """
     listing = "\n".join(f"  {name:<13}{text}" for name, (_, text) in SUBCOMMANDS.items())
     parser = Parser(

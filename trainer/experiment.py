@@ -20,7 +20,7 @@ from trainer.loss_scale import build_loss_scale
 from trainer.non_finite import naming_images_of
 from trainer.numeric_fault import NumericFaultError
 from trainer.solver import build_optimizer
-from trainer.user_errors import INTERRUPTED
+from trainer.user_errors import exit_code_of
 
 _POLL_SECONDS = 1.0
 
@@ -103,13 +103,13 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     try:
         with _without_messages():
             _train_to_the_end(run, controller, evaluates)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         saved = checkpointing.save_now(manager, run.step)
         run.progress.close()
         run.progress.write(
             f"Interrupted at step {run.step}; saved {saved}. The same command continues there."
         )
-        return INTERRUPTED
+        return exit_code_of(error)
     except NumericFaultError as error:
         names = name_images(error.image_ids, list(run.config.train_dataset_options.file_pattern))
         raise NumericFaultError(f"{error} {names}", error.report) from None

@@ -3,6 +3,13 @@
 While Python code runs, an interrupt is the usual `KeyboardInterrupt`. While a compiled loop of
 training steps runs, Python code cannot react; then the interpreter's C handler writes the signal's
 number into a pipe, a thread reads it and sets a variable that the loop looks at after every step.
+The same thread ends the process at a second signal, whatever it is doing: waiting for an input that
+does not come, or saving (the checkpoints that were complete before remain so).
+
+`tf.distribute.experimental.PreemptionCheckpointHandler` is not used. It saves at the step that all
+processes agree on, but has to be called from Python before every step, while a loop here makes a
+thousand of them in one graph; and it knows nothing of evaluations. SIGTERM is the notice all the
+same: of Kubernetes, of Slurm and, as the machine shuts down, of Compute Engine.
 """
 
 from __future__ import annotations
@@ -11,11 +18,18 @@ import contextlib
 import os
 import signal
 import threading
-from typing import Dict, Iterator
+import time
+from typing import Dict, Iterator, Optional
 
 import tensorflow as tf
 
+from trainer.user_errors import Terminated
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+SECOND_SIGNAL_SECONDS = 1.0
+"""A signal this soon after the first is taken for the same: whoever starts a run in a group of
+processes may send it to the group and then to each."""
 
 
 class Interrupts:
@@ -29,7 +43,8 @@ class Interrupts:
         with tf.device("CPU:0"):
             self.stop = tf.Variable(False, trainable=False, name="interrupt_requested")
         self._postponed = False
-        self._requested = False
+        self._arrived = False
+        self._requested: Optional[KeyboardInterrupt] = None
         self._previous: Dict[int, object] = {}
         self._pipe = (-1, -1)
         self._previous_wakeup = -1
@@ -56,27 +71,42 @@ class Interrupts:
 
     @contextlib.contextmanager
     def postponed(self) -> Iterator[None]:
-        """Inside, an interrupt only sets `stop`; on leaving it is raised as KeyboardInterrupt."""
+        """Inside, an interrupt only sets `stop`; it is raised on leaving.
+
+        Raises:
+          KeyboardInterrupt: SIGINT has arrived.
+          Terminated: SIGTERM has arrived.
+        """
         self._postponed = True
         try:
             yield
         finally:
             self._postponed = False
-        if self._requested:
-            self._requested = False
-            raise KeyboardInterrupt
+        if self._requested is not None:
+            requested, self._requested = self._requested, None
+            raise requested
 
     def _handle(self, number: int, frame: object) -> None:
-        if self._postponed and not self._requested:
-            self._requested = True
-        else:
-            raise KeyboardInterrupt
+        if self._arrived:
+            return  # The watching thread sees to it.
+        self._arrived = True
+        error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+        if not self._postponed:
+            raise error
+        self._requested = error
 
     def _watch(self, descriptor: int) -> None:
+        first = None
         while True:
             received = os.read(descriptor, 1)
             if not received:
                 os.close(descriptor)
                 return
-            if received[0] in SIGNALS:
+            if received[0] not in SIGNALS:
+                continue
+            if first is None:
+                first = time.monotonic()
                 self.stop.assign(True)
+            elif time.monotonic() - first > SECOND_SIGNAL_SECONDS:
+                os.write(2, b"kmax: ended at once by a second signal.\n")
+                os._exit(128 + received[0])

@@ -3,6 +3,18 @@
 A `ValueError` raised by this project's own code names an argument or field, the accepted values and
 the received one: it is shown without a traceback. The same error raised inside TensorFlow or Keras
 is a bug, and keeps its traceback.
+
+Exit codes of every command:
+
+  0    all was done
+  1    a fault: numbers that are not finite, a full disk, an input or process that does not answer,
+       or a bug; the same command may well stop in the same way, so a scheduler should not repeat it
+       blindly
+  2    an error of the user: flags, config, data or folders; nothing was begun
+  130  ended by Ctrl-C (SIGINT, 128 + 2); a training was saved
+  143  ended by SIGTERM (128 + 15), which schedulers send before they take a machine away; a
+       training was saved, the same command continues it. Schedulers that tell codes apart
+       (Kubeflow's `restartPolicy: ExitCode`) start again at 128 to 255, and not at 1 to 127
 """
 
 from __future__ import annotations
@@ -16,6 +28,7 @@ from trainer.log_messages import logging_to_stderr
 USER_ERROR = 2
 FAULT = 1
 INTERRUPTED = 130
+TERMINATED = 143
 
 _OWN_PACKAGES = ("kmax_tf", "evaluation", "trainer", "protos")
 _FILE_ERRORS = (
@@ -25,6 +38,10 @@ _FILE_ERRORS = (
     IsADirectoryError,
     PermissionError,
 )
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has arrived: the same end as at Ctrl-C, with another exit code."""
 
 
 def run_reporting_errors(command: Callable[[], int]) -> int:
@@ -45,8 +62,14 @@ def run_reporting_errors(command: Callable[[], int]) -> int:
         if not _is_own(error.__traceback__):
             raise
         return _report(str(error), FAULT)
-    except KeyboardInterrupt:
-        return _report("interrupted.", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, Terminated)
+        return _report("terminated." if terminated else "interrupted.", exit_code_of(error))
+
+
+def exit_code_of(error: KeyboardInterrupt) -> int:
+    """The exit code of a command that was ended by a signal."""
+    return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 def _report(message: str, code: int) -> int:

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from trainer.interrupts import Interrupts
+from trainer.interrupts import SECOND_SIGNAL_SECONDS, Interrupts
+from trainer.user_errors import Terminated
 
 
 def _send(number):
@@ -19,11 +22,13 @@ def test_outside_of_compiled_loops_it_is_the_usual_interrupt():
         _send(signal.SIGINT)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_postponed_interrupt_sets_stop_and_is_raised_on_leaving(number):
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_postponed_interrupt_sets_stop_and_is_raised_on_leaving(number, error):
     seen = []
     with Interrupts() as interrupts:
-        with pytest.raises(KeyboardInterrupt), interrupts.postponed():
+        with pytest.raises(KeyboardInterrupt) as raised, interrupts.postponed():
             _send(number)
             deadline = time.monotonic() + 5
             while not interrupts.stop.numpy() and time.monotonic() < deadline:
@@ -32,13 +37,55 @@ def test_a_postponed_interrupt_sets_stop_and_is_raised_on_leaving(number):
         with interrupts.postponed():
             seen.append("again")
     assert seen == [True, "again"]
+    assert type(raised.value) is error
 
 
-def test_a_second_interrupt_does_not_wait():
-    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt), interrupts.postponed():
-        _send(signal.SIGINT)
-        _send(signal.SIGINT)
-        pytest.fail("the second interrupt was postponed")
+def test_the_same_signal_to_group_and_process_counts_once():
+    saved = []
+    with Interrupts() as interrupts:
+        with pytest.raises(Terminated):
+            _send(signal.SIGTERM)
+        with interrupts.postponed():  # as while saving
+            _send(signal.SIGTERM)
+            saved.append(True)
+    assert saved == [True]
+
+
+_STUCK = """
+import sys, time
+import tensorflow as tf
+from trainer.interrupts import Interrupts
+
+@tf.function
+def stuck():  # like an input that never comes: Python does not get a word in
+    return tf.while_loop(lambda i: i >= 0, lambda i: (i + 1) % 1000, [tf.constant(0)])
+
+with Interrupts() as interrupts, interrupts.postponed():
+    print("ready", flush=True)
+    stuck()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_process_that_is_stuck(number, repository_root):
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STUCK],
+        cwd=repository_root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        time.sleep(SECOND_SIGNAL_SECONDS + 0.5)
+        assert process.poll() is None
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number
+    assert errors.endswith("kmax: ended at once by a second signal.\n")
 
 
 def test_handlers_are_put_back():

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kmax_tf.build.config import load_config
 from trainer.numeric_fault import NumericFaultError, StepReport
-from trainer.user_errors import run_reporting_errors
+from trainer.user_errors import Terminated, run_reporting_errors
 
 
 def test_the_exit_code_is_passed_on():
@@ -35,13 +35,18 @@ def test_faults_and_interrupts_have_their_own_codes(capsys, monkeypatch):
     def interrupted() -> int:
         raise KeyboardInterrupt
 
+    def terminated() -> int:
+        raise Terminated
+
     def unreadable() -> int:
         return len(pathlib.Path("/proc/none/at/all").read_text())
 
     assert run_reporting_errors(fault) == 1
     assert run_reporting_errors(interrupted) == 130
+    assert run_reporting_errors(terminated) == 143
     assert run_reporting_errors(unreadable) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "kmax: Step 3: not finite."
     assert lines[1] == "kmax: interrupted."
-    assert lines[2] == "kmax: /proc/none/at/all: No such file or directory."
+    assert lines[2] == "kmax: terminated."
+    assert lines[3] == "kmax: /proc/none/at/all: No such file or directory."
