@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | protos | install | clean
+# make demo | test | test-slow | fuzz | lint | protos | install | clean
 #
 # PYTHON=... chooses the interpreter (3.9 - 3.13). The default one gets .venv, any other
 # .venv-<version>, so both environments can live side by side.
@@ -18,7 +18,7 @@ RUN := runs/shapes_demo
 DATA := data/shapes
 DEMO := configs/shapes/kmax_demo.textproto
 
-.PHONY: demo test test-slow lint format protos install print-python clean
+.PHONY: demo test test-slow fuzz lint format protos install print-python clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,14 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+# Stops at the first defect and names the file that repeats it.
+FUZZ_RUNS ?= 1000000
+FUZZ_SECONDS ?= 600
+fuzz: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
+	$(BIN)/python -m tests.fuzz.fuzz_config -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.fuzz_records -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS)
 
 lint: install
 	$(BIN)/ruff format --check .

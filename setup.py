@@ -42,12 +42,15 @@ setup(
         "dev": [
             "pytest",
             "pytest-xdist",
+            "hypothesis",
             "ruff==0.17.5",
             "pyright==1.1.414",
             "pre-commit",
             'grpcio-tools==1.62.3; python_version < "3.12"',
             "safetensors",
         ],
+        # Coverage-guided fuzzing; not part of [dev], since not every Python has wheels.
+        "fuzz": ["atheris"],
         "convert": ["safetensors"],
         "gpu": [
             f"tensorflow[and-cuda]==2.15.1; {OLD}",

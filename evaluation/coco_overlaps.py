@@ -17,7 +17,8 @@ from multiprocessing import resource_tracker
 from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from PIL import Image
+
+from kmax_tf.image_limits import READ_ERRORS, open_image, read_image_bytes
 
 PARALLEL_FROM = 100
 """Fewer images than this are read in this process, unless a number of processes is given."""
@@ -75,21 +76,18 @@ def read_segment_ids(path: str) -> np.ndarray:
       uint32 [H, W]; the id is in the three lower bytes, the highest one has no meaning.
 
     Raises:
-      ValueError: the file is missing, broken, or has no three colours.
+      ValueError: the file is missing, broken or too large, or has no three colours.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA"):
-                raise ValueError(
-                    f"A panoptic PNG must be RGB; received mode {image.mode} in {path}."
-                )
+        with open_image(read_image_bytes(path)) as image:
+            mode = image.mode
             width, height = image.size
             # Clearing the fourth byte here would be one more pass over all pixels.
-            pixels = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")
-    except OSError as error:
+            pixels = image.tobytes("raw", "RGBX") if mode == "RGB" else image.tobytes()
+    except READ_ERRORS as error:
         raise ValueError(f"Panoptic PNG {path} cannot be read: {error}.") from error
-    except SyntaxError as error:  # Pillow's word for a damaged PNG
-        raise ValueError(f"Panoptic PNG {path} is damaged: {error}.") from error
+    if mode not in ("RGB", "RGBA"):
+        raise ValueError(f"A panoptic PNG must be RGB; received mode {mode} in {path}.")
     return np.frombuffer(pixels, "<u4").reshape(height, width)
 
 

@@ -25,6 +25,7 @@ from typing import (
 from evaluation.coco_overlaps import measure_all
 from evaluation.segment_scorer import Entry, ImageFiles, SegmentScorer
 from kmax_tf.data.converters.coco_json import check_entries, load_json
+from kmax_tf.safe_paths import path_inside
 from kmax_tf.structures import DatasetInfo
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -74,8 +75,8 @@ def find_predictions(
       The `FinishedPredictions`; predictions of images without ground truth are left out.
 
     Raises:
-      ValueError: a file or folder is missing, an entry lacks what it needs, a category is unknown,
-        or an image of the ground truth has no prediction.
+      ValueError: a file or folder is missing, an entry lacks what it needs or names a PNG outside
+        its folder, a category is unknown, or an image of the ground truth has no prediction.
     """
     predicted_folder = _folder(predictions_dir, "from_predictions")
     predicted_path = _predictions_json(predicted_folder, predictions_json)
@@ -106,9 +107,9 @@ def find_predictions(
         predicted = predicted_annotations[image_id]
         images.append(
             ImageFiles(
-                true_file=str(true_folder / annotation["file_name"]),
+                true_file=_png_path(true_folder, annotation, true_path),
                 true_segments=annotation["segments_info"],
-                predicted_file=str(predicted_folder / predicted["file_name"]),
+                predicted_file=_png_path(predicted_folder, predicted, predicted_path),
                 predicted_segments=predicted["segments_info"],
             )
         )
@@ -187,6 +188,12 @@ def _read_json(path: pathlib.Path) -> Dict[str, Any]:
     if not isinstance(content, dict) or "annotations" not in content:
         raise ValueError(f"COCO panoptic JSON {path} must be an object with `annotations`.")
     return content
+
+
+def _png_path(folder: pathlib.Path, annotation: Entry, path: pathlib.Path) -> str:
+    """Path of the PNG of an annotation in the JSON `path`."""
+    what = f"`file_name` of an annotation in {path}"
+    return str(path_inside(folder, annotation["file_name"], what=what))
 
 
 def _read_categories(content: Entry, path: pathlib.Path) -> DatasetInfo:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from kmax_tf import labels
 from kmax_tf.results.atomic_files import PathLike, write_atomically
+from kmax_tf.safe_paths import require_file_name
 from kmax_tf.structures import DatasetInfo
 
 COCO_PANOPTIC = "coco_panoptic"
@@ -239,12 +240,13 @@ class CityscapesSubmission:
 
 
 class _Names:
-    """The names of the images so far; none may come twice."""
+    """The names of the images so far; each is a file name, and none may come twice."""
 
     def __init__(self) -> None:
         self._names: Set[str] = set()
 
     def add(self, name: str) -> None:
+        require_file_name(name, what="`name` of an image")
         if name in self._names:
             raise ValueError(f"`name` must be another for each image; received {name!r} again.")
         self._names.add(name)

@@ -17,6 +17,7 @@ from kmax_tf.finite import require_finite
 from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 from kmax_tf.results.overlay import draw_overlay
 from kmax_tf.results.segments import Segment, find_segments
+from kmax_tf.safe_paths import require_file_name
 from kmax_tf.structures import DatasetInfo
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ class PanopticResult:
           writer: of the results of several images.
           name: instead of `self.name`, to tell files of the same name apart.
           image_file: name of the image file in the JSON.
+
+        Raises:
+          ValueError: the name is no file name, or was written before.
         """
-        name = name or self.name
+        name = require_file_name(name or self.name, what="`name` of an image")
         self.overlay().save(writer.folder / f"{name}_overlay.png")
         writer.add(
             self.panoptic,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import pathlib
 import sys
 from typing import Any, Dict, List, Tuple
 
 from kmax_tf.build.config import require_filled
+from kmax_tf.safe_paths import path_inside
 from protos import experiment_pb2
 from trainer.arguments import add_model_arguments
 from trainer.bench.machine import describe_machine
@@ -111,7 +111,7 @@ def _measure(
     folder = None
     if arguments.profile is not None:
         name = require_filled(config.experiment_name, "experiment_name")
-        folder = pathlib.Path(arguments.profile, name)
+        folder = path_inside(arguments.profile, name, what="`experiment_name`")
     extras = measurements.Extras(folder, arguments.memory_budget)
     session = Session(config, setting)
     height, width = setting.crop

@@ -35,7 +35,8 @@ def explaining_bad_records(
     """
     try:
         yield
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+    # The last: TensorFlow puts the bytes of what is no record into its message.
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, UnicodeDecodeError):
         if TRAIN in parts:
             seed = config.trainer_options.seed
             explain_failure(

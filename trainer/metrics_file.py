@@ -8,7 +8,9 @@ import json
 import math
 import os
 import pathlib
-from typing import Any, BinaryIO, Dict, Iterator, List, Mapping
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional
+
+from kmax_tf.json_files import JsonError, parse_json
 
 
 class MetricsFile:
@@ -31,16 +33,11 @@ class MetricsFile:
             file.write(_line(row))
 
     def rows(self) -> List[Dict[str, Any]]:
-        """All lines so far; half a line, left by a crash, is dropped."""
+        """All lines so far; half a line, left by a crash, is dropped like any that is no row."""
         if not self._path.exists():
             return []
-        rows = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return rows
+        rows = map(_row, self._path.read_bytes().split(b"\n"))
+        return [row for row in rows if row is not None]
 
     def cut_after(self, step: int) -> None:
         """Drops the lines of later steps, which a resumed run will write again; atomic."""
@@ -79,6 +76,15 @@ def _line(row: Mapping[str, Any]) -> bytes:
     return (json.dumps(row) + "\n").encode("utf-8")
 
 
+def _row(line: bytes) -> Optional[Dict[str, Any]]:
+    """The object with a `step` that a line holds, or None."""
+    try:
+        row = parse_json(line)
+    except JsonError:
+        return None
+    return row if isinstance(row, dict) and type(row.get("step")) is int else None
+
+
 def _end_last_line(file: BinaryIO) -> None:
     """Completes a last line that has no end, or cuts it off where a crash left half of it."""
     size = file.seek(0, os.SEEK_END)
@@ -87,9 +93,7 @@ def _end_last_line(file: BinaryIO) -> None:
         return
     file.seek(0)
     last = file.read().rpartition(b"\n")[2]
-    try:
-        json.loads(last)
-    except ValueError:
+    if _row(last) is None:
         file.truncate(size - len(last))
     else:
         file.write(b"\n")

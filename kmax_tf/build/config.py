@@ -14,10 +14,11 @@ from typing import Dict, Iterable, List, Sequence, Tuple, Union
 
 from google.protobuf import text_format
 
+from kmax_tf.bounded_files import read_bounded
 from kmax_tf.build.deeplab2_config import is_deeplab2_config, translate_deeplab2_config
 from kmax_tf.build.deeplab2_overrides import require_own_path
-from kmax_tf.build.overrides import apply_override
-from kmax_tf.build.textproto import parse_text, scan_fields
+from kmax_tf.build.overrides import MAX_OVERRIDE_CHARACTERS, apply_override
+from kmax_tf.build.textproto import MAX_TEXT_BYTES, parse_text, scan_fields
 from kmax_tf.build.validation import validate
 from protos import data_pb2, experiment_pb2
 
@@ -93,7 +94,10 @@ def parse_config(
       ValueError: the text cannot be read, or deeplab2's model is not one of ours.
     """
     filled = _fill(text, placeholders)
-    fields = scan_fields(filled)
+    try:
+        fields = scan_fields(filled)
+    except ValueError as error:
+        raise ValueError(f"{source} cannot be read: {error}.") from None
     if is_deeplab2_config(fields):
         return translate_deeplab2_config(filled, fields, source)
     config = experiment_pb2.ExperimentOptions()
@@ -127,6 +131,11 @@ def _split_overrides(
     placeholders: Dict[str, str] = {}
     fields: List[Tuple[str, str]] = []
     for override in overrides:
+        if len(override) > MAX_OVERRIDE_CHARACTERS:
+            raise ValueError(
+                f"`--set {override[:40]}...` may have {MAX_OVERRIDE_CHARACTERS} characters; it has "
+                f"{len(override)}."
+            )
         name, equals, value = override.partition("=")
         if not equals or not name:
             raise ValueError(
@@ -149,14 +158,14 @@ def _require_used(placeholders: Dict[str, str], text: str, source: str) -> None:
 
 def _read(path: Union[str, os.PathLike]) -> str:
     try:
-        return pathlib.Path(path).read_text(encoding="utf-8")
+        return read_bounded(path, MAX_TEXT_BYTES).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         folder = pathlib.Path(path).parent
         known = [str(p) for p in sorted(folder.glob("*.textproto"))] if folder.is_dir() else []
         near = difflib.get_close_matches(str(path), known, n=1, cutoff=0.3)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise ValueError(f"`--config_file` {path} does not exist{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"`--config_file` {path} cannot be read: {error}.") from None
 
 

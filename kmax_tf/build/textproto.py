@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import re
+import reprlib
 from typing import List, NamedTuple, Sequence, Tuple
 
 from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+MAX_TEXT_BYTES = 2**18
+"""Of a config; the longest published one has 7 kB."""
+
+MAX_DEPTH = 20
+"""Messages inside messages; the deepest field of an experiment lies in four."""
+
+MAX_NAME_CHARACTERS = 100
+"""Of a field; the longest one has half of it."""
+
+_MAX_REASON = 300
+
 _UNKNOWN_FIELD = re.compile(r'Message type "([\w.]+)" has no field named "(\w+)"')
 _UNKNOWN_ENUM = re.compile(r'Enum type "([\w.]+)" has no value named (\w+)')
 
+_FIELD_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|\#[^\n]*)
-      | (?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
+      | (?P<string>"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?)
       | (?P<open>[{<])
       | (?P<close>[}>])
       | (?P<word>[\w.+-]+)
@@ -61,7 +75,13 @@ def scan_fields(text: str) -> List[FieldSpan]:
     """All fields of a text proto, whatever its schema; a message comes before its fields.
 
     Text that is not a text proto gives some fields and no error: parsing it tells what is wrong.
+
+    Raises:
+      ValueError: longer than `MAX_TEXT_BYTES`, nested deeper than `MAX_DEPTH`, or a name longer
+        than `MAX_NAME_CHARACTERS`; the message is a clause.
     """
+    if len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
+        raise ValueError(f"it has more than the {MAX_TEXT_BYTES} bytes that a config may have")
     scanner = _Scanner(text)
     scanner.read_message("")
     return sorted(scanner.fields, key=lambda field: field.start)
@@ -85,10 +105,12 @@ def cut_unknown_fields(
         inside_last = bool(unknown) and field.start < unknown[-1].stop
         if not inside_last and not _is_known(field.path, descriptor):
             unknown.append(field)
+    kept, position = [], 0
     for field in unknown:
-        blank = re.sub(r"[^\n]", " ", text[field.start : field.stop])
-        text = text[: field.start] + blank + text[field.stop :]
-    return text, unknown
+        kept.append(text[position : field.start])
+        kept.append(re.sub(r"[^\n]", " ", text[field.start : field.stop]))
+        position = field.stop
+    return "".join([*kept, text[position:]]), unknown
 
 
 def _is_known(path: str, descriptor: Descriptor) -> bool:
@@ -107,7 +129,8 @@ class _Scanner:
 
     def __init__(self, text: str) -> None:
         self.fields: List[FieldSpan] = []
-        self._text = text
+        self._line_ends = [match.start() for match in re.finditer("\n", text)]
+        self._depth = 0
         self._tokens = [m for m in _TOKEN.finditer(text) if m.lastgroup != "blank"]
         self._position = 0
 
@@ -122,17 +145,31 @@ class _Scanner:
                 self._read_field(token, prefix)
 
     def _read_field(self, name: re.Match, prefix: str) -> None:
+        if not _FIELD_NAME.fullmatch(name.group()):
+            return  # A number or the like: no text proto.
+        if len(name.group()) > MAX_NAME_CHARACTERS:
+            raise ValueError(
+                f"the name {reprlib.repr(name.group())} has more than {MAX_NAME_CHARACTERS} "
+                "characters"
+            )
         path = prefix + name.group()
         if self._next_is(":"):
             self._position += 1
         self._read_value(path)
         stop = self._tokens[self._position - 1].end()
-        line = self._text.count("\n", 0, name.start()) + 1
+        line = bisect.bisect_left(self._line_ends, name.start()) + 1
         self.fields.append(FieldSpan(path, line, name.start(), stop))
 
     def _read_value(self, path: str) -> None:
         if self._position >= len(self._tokens):
             return
+        if self._depth >= MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than the {MAX_DEPTH} messages that are read")
+        self._depth += 1
+        self._read_one(path)
+        self._depth -= 1
+
+    def _read_one(self, path: str) -> None:
         token = self._tokens[self._position]
         self._position += 1
         if token.lastgroup == "open":
@@ -160,16 +197,14 @@ def _explain(error: text_format.ParseError, source: str) -> str:
         descriptor = _pool().FindMessageTypeByName(unknown.group(1))
         known = [field.name for field in descriptor.fields]
         near = difflib.get_close_matches(unknown.group(2), known, n=1, cutoff=0.0)
-        return (
-            f"{place}: {descriptor.name} has no field `{unknown.group(2)}`; the nearest known name "
-            f"is `{near[0]}`."
-        )
+        hint = f"the nearest known name is `{near[0]}`" if near else "it has none at all"
+        return f"{place}: {descriptor.name} has no field `{unknown.group(2)}`; {hint}."
     wrong = _UNKNOWN_ENUM.search(message)
     if wrong:
         enum = _pool().FindEnumTypeByName(wrong.group(1))
         known = ", ".join(value.name for value in enum.values)
         return f"{place}: {enum.name} accepts {known}; received {wrong.group(2)}."
-    return f"{place}: {message.split(' : ', 1)[-1].rstrip('.')}."
+    return f"{place}: {message.split(' : ', 1)[-1][:_MAX_REASON].rstrip('.')}."
 
 
 def _pool():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from typing import Union
@@ -46,12 +47,25 @@ def find_checkpoint(path: Union[str, os.PathLike]) -> str:
 
 
 def open_checkpoint(path: Union[str, os.PathLike]) -> tf.train.CheckpointReader:
-    """Reader of the TensorFlow checkpoint at `path`; ValueError where it is unreadable."""
+    """Reader of the TensorFlow checkpoint at `path`; ValueError where it is unreadable.
+
+    An array that is larger than the data files is found here: reading it would allocate it first.
+    """
     prefix = find_checkpoint(path)
     try:
-        return tf.train.load_checkpoint(prefix)
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        reader = tf.train.load_checkpoint(prefix)
+        shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    except (tf.errors.OpError, IndexError, MemoryError, RuntimeError, ValueError) as error:
         raise ValueError(f"The checkpoint {prefix} cannot be read: {reason(error)}.") from None
+    held = sum(tf.io.gfile.stat(name).length for name in tf.io.gfile.glob(f"{prefix}.data-*-of-*"))
+    for name, shape in shapes.items():
+        needed = math.prod(shape) * types[name].size
+        if needed > held or any(side < 0 for side in shape):
+            raise ValueError(
+                f"The checkpoint {prefix} cannot be read: its data files have {held} bytes, and "
+                f"{name} of shape {shape} needs {needed}."
+            )
+    return reader
 
 
 def reason(error: Exception) -> str:

@@ -126,6 +126,7 @@ def _check_header_size(path: str) -> None:
 
 
 def _open_torch(path: str) -> WeightFile:
+    _check_zip(path)
     try:
         import torch
     except ImportError:
@@ -148,6 +149,23 @@ def _open_torch(path: str) -> WeightFile:
         return tensor.detach().to(torch.float32).numpy()
 
     return WeightFile(path, shapes, read)
+
+
+def _check_zip(path: str) -> None:
+    """Raises ValueError for a zip whose entries are larger than the file; torch compresses none."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise ValueError(f"The torch file {path} cannot be read: {_reason(error)}.") from None
+    size = os.path.getsize(path)
+    if unpacked > size:
+        raise ValueError(
+            f"The torch file {path} has {size} bytes, but its entries announce {unpacked}: it is "
+            "compressed, which torch never does, or made to be harmful."
+        )
 
 
 def _load_torch(torch: Any, path: str) -> object:

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import colorsys
 import json
+import operator
 import os
 import pathlib
+import reprlib
 from typing import Any, Dict, List, Tuple
 
+from kmax_tf.json_files import MAX_DESCRIPTION_BYTES, read_json
 from kmax_tf.structures import DatasetInfo
 
 CATEGORIES = pathlib.Path(__file__).parent / "categories"
 Color = Tuple[int, int, int]
+
+MAX_CLASSES = 2**16
+"""Ids of classes lie below, which those of 16-bit masks do."""
+
+_LARGEST_LABEL = 2**31 - 1  # maps are int32
 
 
 def known_datasets() -> List[str]:
@@ -42,9 +50,9 @@ def load_dataset_info(name_or_path: str) -> DatasetInfo:
             f"received {name_or_path!r}, and there is no file {path.absolute()}."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path, MAX_DESCRIPTION_BYTES)
     except ValueError as error:
-        raise ValueError(f"`dataset_info` {path} is not valid JSON: {error}.") from error
+        raise ValueError(f"`dataset_info` {path} cannot be read: {error}.") from error
     return parse_dataset_info(content, source=str(path))
 
 
@@ -61,16 +69,16 @@ def parse_dataset_info(content: Dict[str, Any], *, source: str) -> DatasetInfo:
     try:
         classes = sorted(content["classes"], key=lambda entry: entry["id"])
         info = DatasetInfo(
-            name=str(content["name"]),
-            num_classes=int(content["num_classes"]),
-            ignore_label=int(content["ignore_label"]),
-            label_divisor=int(content["label_divisor"]),
-            class_ids=tuple(int(entry["id"]) for entry in classes),
-            names=tuple(str(entry["name"]) for entry in classes),
-            colors=tuple(_color(entry["color"]) for entry in classes),
+            name=_text(content["name"]),
+            num_classes=operator.index(content["num_classes"]),
+            ignore_label=operator.index(content["ignore_label"]),
+            label_divisor=operator.index(content["label_divisor"]),
+            class_ids=tuple(operator.index(entry["id"]) for entry in classes),
+            names=tuple(_text(entry["name"]) for entry in classes),
+            colors=tuple(_color(entry["color"], source) for entry in classes),
             is_thing=tuple(bool(entry["is_thing"]) for entry in classes),
-            original_ids=tuple(int(entry["original_id"]) for entry in classes),
-            void_ids=tuple(int(class_id) for class_id in content.get("void_ids", ())),
+            original_ids=tuple(operator.index(entry["original_id"]) for entry in classes),
+            void_ids=tuple(map(operator.index, content.get("void_ids", ()))),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(
@@ -128,12 +136,28 @@ def default_palette(count: int) -> List[Color]:
     return palette
 
 
-def _color(value: Any) -> Color:
+def _color(value: Any, source: str) -> Color:
     try:
-        red, green, blue = (int(channel) for channel in value)
+        red, green, blue = map(operator.index, value)
     except (TypeError, ValueError):
-        raise ValueError(f"`color` must be three numbers in 0..255; received {value!r}.") from None
+        raise ValueError(
+            f"`dataset_info` {source}: `color` must be three whole numbers in 0..255; received "
+            f"{reprlib.repr(value)}."
+        ) from None
     return red, green, blue
+
+
+def _text(value: Any) -> str:
+    """Names may be numbers too; anything else is no name."""
+    if not isinstance(value, (str, int, float)):
+        raise TypeError(f"`name` is {reprlib.repr(value)}")
+    return str(value)
+
+
+def _largest_number(info: DatasetInfo) -> int:
+    """Of all that become part of maps and files."""
+    classes = (info.num_classes, abs(info.ignore_label), *info.void_ids)
+    return max(max(classes) * info.label_divisor, *map(abs, info.original_ids))
 
 
 def _check(info: DatasetInfo, source: str) -> None:
@@ -142,7 +166,7 @@ def _check(info: DatasetInfo, source: str) -> None:
     if not info.class_ids:
         problem = "`classes` must hold at least one class; received none"
     elif len(set(info.class_ids)) < len(info.class_ids):
-        problem = f"class ids must be distinct; received {list(info.class_ids)}"
+        problem = f"class ids must be distinct; received {reprlib.repr(list(info.class_ids))}"
     elif info.ignore_label in info.class_ids:
         problem = f"`ignore_label` must not be the id of a class; received {info.ignore_label}"
     elif min(info.class_ids) < 0 or max(info.class_ids) >= info.num_classes:
@@ -153,10 +177,18 @@ def _check(info: DatasetInfo, source: str) -> None:
     elif info.void_ids and (min(info.void_ids) < 0 or {*info.void_ids} & {*info.class_ids}):
         problem = (
             "`void_ids` must be at least 0 and none of the class ids; received "
-            f"{list(info.void_ids)}"
+            f"{reprlib.repr(list(info.void_ids))}"
         )
+    elif not 1 <= info.num_classes <= MAX_CLASSES:
+        problem = f"`num_classes` must be in 1..{MAX_CLASSES}; received {info.num_classes}"
     elif info.label_divisor < 2:
         problem = f"`label_divisor` must be at least 2; received {info.label_divisor}"
+    elif _largest_number(info) > _LARGEST_LABEL:
+        problem = (
+            f"classes, `ignore_label`, `void_ids` and `original_id` must fit into 32 bits, the "
+            f"former three times `label_divisor` ({info.label_divisor}); the largest number is "
+            f"{_largest_number(info)}"
+        )
     elif any(not 0 <= channel <= 255 for color in info.colors for channel in color):
         problem = "every `color` must be three numbers in 0..255"
     if problem:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pathlib
-import struct
-import zlib
 from typing import Iterable, List, Union
 
 import numpy as np
 import tensorflow as tf
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from kmax_tf.bounded_files import FileTooLargeError
+from kmax_tf.data.image_decoding import decode_image
+from kmax_tf.image_limits import (
+    MAX_IMAGE_BYTES,
+    READ_ERRORS,
+    ImageLimitError,
+    open_image,
+    read_image_bytes,
+    require_image_size,
+)
+
 ImageSource = Union[str, os.PathLike, bytes, np.ndarray, Image.Image]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-
-READ_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises for files that are missing, damaged or made to be harmful."""
 
 # EXIF orientation -> what brings the stored pixels upright.
 _TRANSPOSE = {
@@ -59,25 +55,30 @@ def read_image(source: ImageSource) -> np.ndarray:
       uint8 [H, W, 3], RGB.
 
     Raises:
-      ValueError: the file is missing, is not an image or is damaged, its values have more than 16
-        bits, or the array does not fit.
+      ValueError: the file is missing, is not an image or is damaged, exceeds a limit of
+        `image_limits`, its values have more than 16 bits, or the array does not fit.
     """
     if isinstance(source, np.ndarray):
         return _checked_array(source)
     if isinstance(source, Image.Image):
         try:
+            require_image_size(source)
             return to_rgb(source)
-        except PixelDepthError as error:
+        except (PixelDepthError, ImageLimitError) as error:
             raise ValueError(f"The given image cannot be used: {error}.") from None
     if isinstance(source, bytes):
+        if len(source) > MAX_IMAGE_BYTES:
+            raise ValueError(f"An image may have {MAX_IMAGE_BYTES} bytes; received {len(source)}.")
         return _decode(source, "the given bytes")
     path = pathlib.Path(source)
     try:
-        content = path.read_bytes()
+        content = read_image_bytes(path)
     except FileNotFoundError:
         raise ValueError(f"Image {path} does not exist.") from None
     except OSError as error:
         raise ValueError(f"Image {path} cannot be read: {error.strerror}.") from None
+    except FileTooLargeError as error:
+        raise ValueError(f"Image {path} is too large: {error}.") from None
     return _decode(content, str(path))
 
 
@@ -143,17 +144,17 @@ def _checked_array(array: np.ndarray) -> np.ndarray:
 
 def _decode(content: bytes, name: str) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(content) as image:
             if image.format in ("JPEG", "PNG"):
-                decoded = tf.io.decode_image(content, channels=3, expand_animations=False)
+                decoded = decode_image(tf.constant(content), place=[name])
                 return _upright(decoded.numpy(), image)
             return to_rgb(image)
     except PixelDepthError as error:
         raise ValueError(f"Image {name} cannot be read: {error}.") from None
     except UnidentifiedImageError:
         raise ValueError(f"Image {name} is not an image file that can be read.") from None
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"Image {name} is too large: {error}") from None
+    except ImageLimitError as error:
+        raise ValueError(f"Image {name} is too large: {error}.") from None
     except (*READ_ERRORS, tf.errors.InvalidArgumentError):
         raise ValueError(f"Image {name} is damaged or incomplete.") from None
 

@@ -15,6 +15,7 @@ from google.protobuf import message
 
 from kmax_tf import labels
 from kmax_tf.data import records, schema
+from kmax_tf.image_limits import READ_ERRORS, open_image
 from kmax_tf.structures import DatasetInfo
 
 _INTERNALS = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*|\.$", re.DOTALL)
@@ -108,7 +109,11 @@ def describe_problem(
         return name, f"lacks the keys {missing}"
     try:
         content = _bytes(features, schema.IMAGE)
+        with open_image(content, formats=("JPEG", "PNG")):  # finds what must not be decoded
+            pass
         image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    except READ_ERRORS as error:
+        return name, f"has no image that can be decoded: {error}"
     except tf.errors.InvalidArgumentError as error:
         return name, f"has no image that can be decoded: {_plain(error)}"
     size = tuple(image.shape[:2])

@@ -10,6 +10,8 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 import tensorflow as tf
 
+from kmax_tf.data import image_decoding
+
 IMAGE = "image/encoded"
 FILE_NAME = "image/filename"
 IMAGE_FORMAT = "image/format"
@@ -110,10 +112,8 @@ def parse_record(serialized: tf.Tensor, *, decode_label: bool) -> Record:
 
 
 def decode_image(record: Record) -> tf.Tensor:
-    """uint8 [height, width, 3]; JPEG and PNG alike."""
-    image = tf.io.decode_image(record.image, channels=3, expand_animations=False)
-    image.set_shape([None, None, 3])
-    return image
+    """uint8 [height, width, 3]; JPEG and PNG alike, within `image_limits`."""
+    return image_decoding.decode_image(record.image, place=["Bad record", record.file_name])
 
 
 def decode_label(record: Record) -> tf.Tensor:

@@ -11,6 +11,7 @@ from typing import Callable, Dict, Sequence, Tuple, Union
 
 import tensorflow as tf
 
+from kmax_tf.data.image_decoding import decode_image
 from kmax_tf.shapes import resize_nearest
 from kmax_tf.structures import PanopticPrediction
 
@@ -23,9 +24,6 @@ Network = Callable[[tf.Tensor], PanopticPrediction]
 
 MAPS = ("panoptic", "semantic")
 ROWS = ("segment_id", "segment_class", "segment_score")
-
-_PNG_START = b"\x89PNG"
-_JPEG_START = b"\xff\xd8\xff"
 
 
 class Serving:
@@ -89,7 +87,7 @@ class Serving:
         """string [N], JPEG or PNG of any sizes -> outputs with maps int32 [N, h, w]."""
 
         def prepare(item: Tuple[tf.Tensor, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            image = decode_image(item[0], index=item[1])
+            image = decode_image(item[0], place=["`image_bytes` at index", item[1]])
             return self._prepared(image) + (tf.shape(image)[:2],)
 
         images, valid_size, image_size = tf.map_fn(
@@ -132,25 +130,3 @@ class Serving:
 def signature_outputs(prediction: PanopticPrediction) -> Dict[str, tf.Tensor]:
     """The part of a prediction that is served: maps [B, h, w] and rows [B, Q]."""
     return {name: getattr(prediction, name) for name in MAPS + ROWS}
-
-
-def decode_image(image_bytes: tf.Tensor, *, index: Union[int, tf.Tensor] = 0) -> tf.Tensor:
-    """Decodes a JPEG or PNG to uint8 [H, W, 3]; EXIF rotation is not applied.
-
-    Args:
-      image_bytes: string scalar.
-      index: int32 scalar, position in the request, for the message.
-
-    Raises:
-      tf.errors.InvalidArgumentError: neither JPEG nor PNG, or damaged.
-    """
-    start = tf.strings.substr(image_bytes, 0, 4)
-    known = tf.logical_or(
-        tf.equal(start, _PNG_START), tf.equal(tf.strings.substr(start, 0, 3), _JPEG_START)
-    )
-    check = tf.debugging.Assert(
-        known, ["`image_bytes` must hold JPEG or PNG files; this one is neither, at index", index]
-    )
-    with tf.control_dependencies([check] if check is not None else []):
-        image_bytes = tf.identity(image_bytes)
-    return tf.io.decode_image(image_bytes, channels=3, expand_animations=False)

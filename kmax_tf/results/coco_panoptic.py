@@ -14,8 +14,11 @@ import numpy as np
 from PIL import Image
 
 from kmax_tf import labels
+from kmax_tf.image_limits import READ_ERRORS, open_image, read_image_bytes
+from kmax_tf.json_files import MAX_ANNOTATION_BYTES, read_json
 from kmax_tf.results.atomic_files import write_atomically
 from kmax_tf.results.segments import Segment, find_segments
+from kmax_tf.safe_paths import require_file_name
 from kmax_tf.structures import DatasetInfo
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -47,17 +50,16 @@ def read_ids(path: PathLike) -> np.ndarray:
     """Segment ids int32 [H, W] of a PNG file.
 
     Raises:
-      ValueError: the file is missing, or no RGB image.
+      ValueError: the file is missing, damaged or too large, or no RGB image.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA"):
-                raise ValueError(
-                    f"A panoptic PNG must be RGB; received mode {image.mode} in {os.fspath(path)}."
-                )
-            return decode_ids(np.asarray(image.convert("RGB")))
-    except OSError as error:
+        with open_image(read_image_bytes(path)) as image:
+            mode, pixels = image.mode, np.asarray(image.convert("RGB"))
+    except READ_ERRORS as error:
         raise ValueError(f"Panoptic PNG {os.fspath(path)} cannot be read: {error}.") from error
+    if mode not in ("RGB", "RGBA"):
+        raise ValueError(f"A panoptic PNG must be RGB; received mode {mode} in {os.fspath(path)}.")
+    return decode_ids(pixels)
 
 
 def write_ids(path: PathLike, segment_ids: np.ndarray) -> None:
@@ -159,13 +161,11 @@ def read_coco_panoptic(path: PathLike) -> Dict[str, Any]:
       ValueError: no such file, no JSON, or no `annotations`.
     """
     try:
-        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
+        content = read_json(path, MAX_ANNOTATION_BYTES)
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"COCO panoptic JSON {os.fspath(path)} cannot be read: {error}."
         ) from error
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} is not valid JSON: {error}.") from error
     if not isinstance(content, dict) or "annotations" not in content:
         raise ValueError(f"COCO panoptic JSON {os.fspath(path)} has no `annotations`.")
     return content
@@ -221,8 +221,9 @@ class CocoPanopticWriter:
           image_file: name of the image file, `<name>.jpg` where it is not given.
 
         Raises:
-          ValueError: `name` was added before; its PNG would be overwritten.
+          ValueError: `name` is no file name, or was added before; its PNG would be overwritten.
         """
+        require_file_name(name, what="`name` of an image")
         if name in self._names:
             raise ValueError(f"`name` must be another for each image; received {name!r} again.")
         self._names.add(name)

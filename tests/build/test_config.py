@@ -140,3 +140,28 @@ def test_override_without_equals_is_refused(repository_root):
 def test_placeholder_that_the_file_does_not_have_is_refused(repository_root):
     with pytest.raises(ValueError, match=r"KMAX_DTA=.*fills nothing.*\$\{KMAX_DATA\}"):
         load_config(repository_root / MINIMAL, overrides=["KMAX_DTA=x"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a" * (2**18 + 1), r"cannot be read: it has more than the 262144 bytes that are read\.$"),
+        (
+            b"a { " * 1000,
+            r"cannot be read: it is nested deeper than the 20 messages that are read\.$",
+        ),
+        (b"\xff\xfe", "cannot be read: 'utf-8' codec"),
+    ],
+)
+def test_files_beyond_the_limits_are_named(tmp_path, content, message):
+    path = tmp_path / "large.textproto"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"large\.textproto {message}"):
+        load_config(path)
+
+
+def test_an_override_beyond_the_limit_is_refused(repository_root):
+    with pytest.raises(
+        ValueError, match=r"^`--set experiment_name=xxx.*` may have 65536 characters"
+    ):
+        load_config(repository_root / MINIMAL, overrides=["experiment_name=" + "x" * 2**16])

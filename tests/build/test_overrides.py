@@ -67,3 +67,25 @@ def test_choosing_a_oneof_member_drops_the_other(config):
 def test_errors_name_the_field_and_what_is_accepted(config, path, value, message):
     with pytest.raises(ValueError, match=message):
         apply_override(config, path, value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("trainer_options.seed", str(2**63), r"accepts whole numbers from -9223372036854775808 to"),
+        ("trainer_options.seed", "9" * 5000, r"received '999.*\.\.\..*'\.$"),
+        (
+            "train_dataset_options.crop_size",
+            "5,2147483648",
+            "accepts whole numbers from -2147483648",
+        ),
+        ("experiment_name", "\ud800", r"accepts text of whole characters; received '\\ud800'"),
+        ("model_options.kmax_pixel_decoder.stages.²", "1", "is expected; received ²"),
+        ("x" * 60_000, "1", "ExperimentOptions has no field"),
+    ],
+)
+def test_values_of_any_size_are_refused_by_name(path, value, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        apply_override(experiment_pb2.ExperimentOptions(), path, value)
+    assert str(caught.value).startswith(f"`--set {path}`")
+    assert type(caught.value) is ValueError

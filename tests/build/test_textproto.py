@@ -2,8 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from kmax_tf.build.textproto import cut_unknown_fields, parse_text, scan_fields
-from protos import experiment_pb2
+from kmax_tf.build.textproto import (
+    MAX_DEPTH,
+    MAX_NAME_CHARACTERS,
+    MAX_TEXT_BYTES,
+    cut_unknown_fields,
+    parse_text,
+    scan_fields,
+)
+from protos import deeplab2_pb2, experiment_pb2
 
 TEXT = """# a comment { with a brace and a "quote
 experiment_name: "a # is no comment { here"  # model_options {
@@ -96,3 +103,50 @@ def test_faults_are_one_sentence_with_the_line(text, message):
     with pytest.raises(ValueError, match=message) as caught:
         parse_text(text, experiment_pb2.ExperimentOptions(), "here")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a {" * 50_000, "it is nested deeper than the 20 messages that are read"),
+        ("a: " + "[" * 50_000, "it is nested deeper than the 20 messages that are read"),
+        ("a" * 101 + ": 1", r"the name 'aaa.*' has more than 100 characters"),
+        ("a: 1\n" * 60_000, "it has more than the 262144 bytes that a config may have"),
+    ],
+)
+def test_texts_beyond_the_limits_are_refused(text, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        scan_fields(text[: MAX_TEXT_BYTES + 1])
+
+
+@pytest.mark.parametrize("piece", ['\\"', "'", "a:", "#", "a{}", "\n", "a: {b: 1} ", "\\", "é:"])
+def test_the_longest_texts_are_scanned_within_seconds(piece):
+    """Work that grows with the square of the length takes hours here."""
+    text = (piece * MAX_TEXT_BYTES)[: MAX_TEXT_BYTES // len(piece.encode()) * len(piece) // 2]
+    fields = scan_fields(text)
+    cut, _ = cut_unknown_fields(text, fields, experiment_pb2.ExperimentOptions.DESCRIPTOR)
+    assert len(cut) == len(text)
+
+
+def test_every_field_of_both_schemas_is_within_the_limits():
+    def check(descriptor, depth):
+        assert depth < MAX_DEPTH
+        for field in descriptor.fields:
+            assert 2 * len(field.name) <= MAX_NAME_CHARACTERS + 2
+            if field.message_type is not None:
+                check(field.message_type, depth + 1)
+
+    check(experiment_pb2.ExperimentOptions.DESCRIPTOR, 1)
+    check(deeplab2_pb2.Experiment.DESCRIPTOR, 1)
+
+
+def test_what_is_no_name_is_no_field():
+    assert [field.path for field in scan_fields("a.b: 1 0.3 d: 0.5 é: 1")] == ["d"]
+
+
+def test_messages_stay_short():
+    with pytest.raises(ValueError, match=r"^here:1: ") as caught:
+        parse_text(
+            "trainer_options { seed: " + "x" * 10_000, experiment_pb2.ExperimentOptions(), "here"
+        )
+    assert len(str(caught.value)) < 400

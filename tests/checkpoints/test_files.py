@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 import tensorflow as tf
 
@@ -67,3 +69,32 @@ def test_a_folder_without_a_latest_is_named(tmp_path, prefix):
     (tmp_path / "checkpoint").unlink()
     _write(tmp_path / "ckpt-10")
     _fails(tmp_path, "which of its checkpoints is the latest", "ckpt-10, ckpt-9")
+
+
+def test_an_array_larger_than_the_data_files_is_refused(tmp_path):
+    prefix = tf.train.Checkpoint(a=tf.Variable(tf.zeros([1000, 10]))).write(
+        str(tmp_path / "ckpt-1")
+    )
+    data = tmp_path / "ckpt-1.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+    expected = r"its data files have 1000 bytes, and a/.* of shape \[1000, 10\] needs 40000\.$"
+    with pytest.raises(ValueError, match=expected):
+        open_checkpoint(prefix)
+
+
+@pytest.mark.parametrize("size", [2**34, 2**40, 2**62])
+def test_an_index_that_announces_a_huge_block_is_refused(prefix, size):
+    """The table of contents of the index lies where its last 48 bytes say."""
+    path = pathlib.Path(f"{prefix}.index")
+    content = path.read_bytes()
+    handles = _varint(0) + _varint(10) + _varint(0) + _varint(size)
+    path.write_bytes(content[:-48] + handles.ljust(40, b"\0") + content[-8:])
+    _fails(prefix, "ckpt-9 cannot be read")
+
+
+def _varint(number):
+    content = b""
+    while number > 127:
+        content += bytes([number & 127 | 128])
+        number >>= 7
+    return content + bytes([number])

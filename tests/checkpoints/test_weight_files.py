@@ -6,6 +6,7 @@ import pickle
 import struct
 import sys
 import types
+import zipfile
 
 import ml_dtypes
 import numpy as np
@@ -248,3 +249,35 @@ def test_torch_files_that_are_damaged_or_hold_no_state_dict(torch, tmp_path):
         with pytest.raises(ValueError, match=reason) as caught:
             open_weight_file(path)
         assert_one_sentence(caught.value, path)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_zip_that_announces_more_than_it_holds_is_refused(tmp_path, count):
+    """Compressed, as torch never is; with or without torch."""
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for index in range(count):
+            archive.writestr(f"archive/data/{index}", bytes(100_000))
+    expected = rf"bomb\.pth has {path.stat().st_size} bytes, but its entries announce {count}00000:"
+    with pytest.raises(ValueError, match=expected):
+        open_weight_file(path)
+
+
+def test_a_zip_as_torch_writes_it_is_not_suspected(tmp_path, monkeypatch):
+    path = tmp_path / "model.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1000))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ValueError, match="needs PyTorch"):
+        open_weight_file(path)
+
+
+def test_a_damaged_zip_is_refused(tmp_path):
+    path = tmp_path / "model.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1000))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02")] = 0
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"The torch file .*model\.pth cannot be read: "):
+        open_weight_file(path)

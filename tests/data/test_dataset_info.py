@@ -94,3 +94,36 @@ def test_default_palette_is_distinct_and_stable():
     palette = dataset_info.default_palette(200)
     assert len(set(palette)) == 200
     assert palette[:10] == dataset_info.default_palette(10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_classes": float("inf")}, "has one of the wrong type"),
+        ({"num_classes": 10**9}, r"`num_classes` must be in 1\.\.65536; received 1000000000"),
+        ({"label_divisor": 2**30}, "must fit into 32 bits"),
+        ({"ignore_label": -(2**40)}, "must fit into 32 bits"),
+        ({"void_ids": [2**40]}, "must fit into 32 bits"),
+        ({"name": ["a"]}, "has one of the wrong type"),
+        ({"classes": 5}, "has one of the wrong type"),
+    ],
+)
+def test_numbers_that_no_map_can_hold_are_refused(changes, message):
+    content = json.loads(dataset_info.format_dataset_info(dataset_info.load_dataset_info("shapes")))
+    with pytest.raises(ValueError, match=f"given.json.*{message}"):
+        dataset_info.parse_dataset_info({**content, **changes}, source="given.json")
+
+
+def test_files_beyond_the_limits_are_named(tmp_path):
+    path = tmp_path / "classes.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(
+        ValueError, match=r"classes\.json cannot be read: it is nested too deeply\.$"
+    ):
+        dataset_info.load_dataset_info(str(path))
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(
+        ValueError, match=r"classes\.json cannot be read: it has more than the 16777"
+    ):
+        dataset_info.load_dataset_info(str(path))

@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from kmax_tf.data.image_files import READ_ERRORS, PixelDepthError, find_images, read_image, to_rgb
+from kmax_tf.data.image_files import PixelDepthError, find_images, read_image, to_rgb
+from kmax_tf.image_limits import READ_ERRORS
+from tests.image_bombs import HUGE, LARGE, many_scans, png_bomb
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_32_bits_are_refused(tmp_path, kind):
 
 @pytest.mark.parametrize("error", READ_ERRORS)
 def test_whatever_pillow_raises_is_one_sentence(pixels, monkeypatch, error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error("cut off")
 
     monkeypatch.setattr(Image, "open", fail)
@@ -143,3 +145,23 @@ def test_folders_are_listed_once_and_sorted(tmp_path, pixels):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no image"):
         find_images([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("size", [HUGE, LARGE, (1, 70_000)])
+def test_bombs_are_refused_before_they_are_decoded(tmp_path, size):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_bomb(*size))
+    with pytest.raises(ValueError, match=r"^Image .*bomb\.png is too large: it has .*\.$"):
+        read_image(path)
+    with pytest.raises(ValueError, match=r"^Image the given bytes is too large: it is a JPEG"):
+        read_image(many_scans(2000))
+    with pytest.raises(ValueError, match=r"^The given image cannot be used: it has 9000x8000"):
+        read_image(Image.new("1", (8000, 9000)))
+
+
+def test_a_file_of_many_bytes_is_not_read(tmp_path):
+    path = tmp_path / "long.png"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match=r"^Image .*long\.png is too large: it has more than"):
+        read_image(path)

@@ -8,6 +8,7 @@ from kmax_tf.data import record_check, records
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.data.task import Task, apply_task
 from tests.data import toy_records
+from tests.image_bombs import HUGE, LARGE, encode, png_bomb
 
 INFO = load_dataset_info("shapes")
 
@@ -77,3 +78,15 @@ def test_damaged_file(tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(ValueError, match="train-00000 is damaged at or after record 1"):
         record_check.check_records([pattern], INFO, decode_label=True)
+
+
+@pytest.mark.parametrize("size", [HUGE, LARGE])
+def test_bombs_are_described_and_not_decoded(size):
+    record = toy_records.record(6, image=png_bomb(*size))
+    name, problem = record_check.describe_problem(record, INFO, decode_label=True)
+    assert name == "image_6"
+    assert problem.startswith("has no image that can be decoded: it has ")
+    _, problem = record_check.describe_problem(
+        toy_records.record(6, image=encode(20, 24, "GIF")), INFO, decode_label=True
+    )
+    assert problem.endswith("it is no image of a known kind (JPEG, PNG)")

@@ -9,6 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from kmax_tf.data import schema
+from tests.data import toy_records
+from tests.image_bombs import LARGE, png_bomb
 
 
 @pytest.mark.parametrize("name", ["rgb_png", "grey_jpeg"])
@@ -75,3 +77,13 @@ def test_refuses(changes, match):
     }
     with pytest.raises(ValueError, match=match):
         schema.encode_record(b"", **{**arguments, **changes})
+
+
+def test_a_bomb_is_named_and_not_decoded():
+    record = schema.parse_record(
+        tf.constant(toy_records.record(6, image=png_bomb(*LARGE))), decode_label=True
+    )
+    decode = tf.function(lambda: schema.decode_image(record))
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        decode()
+    assert "[Bad record] [image_6] [has height and width] [9000 8000]" in caught.value.message

@@ -15,6 +15,7 @@ from PIL import Image
 
 from evaluation.coco_overlaps import count_pairs, measure_all, measure_files, read_segment_ids
 from kmax_tf.results.coco_panoptic import write_ids
+from tests.image_bombs import HUGE, LARGE, png_bomb
 
 
 @pytest.mark.parametrize("block", [1, 3])
@@ -112,3 +113,10 @@ def test_a_process_of_the_pool_does_not_load_tensorflow() -> None:
     code = "import sys, evaluation.coco_overlaps; sys.exit('tensorflow' in sys.modules)"
     root = pathlib.Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", [HUGE, LARGE])
+def test_bombs_are_refused_before_they_are_decoded(tmp_path, size) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_bomb(*size))
+    with pytest.raises(ValueError, match=r"Panoptic PNG .*bomb\.png cannot be read: it has"):
+        read_segment_ids(str(tmp_path / "bomb.png"))

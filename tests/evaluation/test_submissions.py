@@ -208,3 +208,12 @@ def test_an_unknown_format_and_a_name_that_comes_twice_are_refused(tmp_path) -> 
             submission.add(**predict(COCO))
     with pytest.raises(ValueError, match="CocoPanopticWriter"):
         open_submission("coco_panoptic", tmp_path, COCO)
+
+
+@pytest.mark.parametrize("save_format", [f for f in FORMATS if f != "coco_panoptic"])
+@pytest.mark.parametrize("name", ["../street", "/tmp/street", "", "a/b"])
+def test_names_cannot_leave_the_folder(tmp_path, save_format, name):
+    submission = open_submission(save_format, tmp_path / "result", CITYSCAPES)
+    with pytest.raises(ValueError, match=r"name"):
+        submission.add(**{**predict(CITYSCAPES), "name": name})
+    assert list(tmp_path.rglob("*.*")) == []

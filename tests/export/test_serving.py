@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmax_tf.export.serving import Serving, decode_image
+from kmax_tf.export.serving import Serving
 from kmax_tf.results.restore import restore_map
 from tests.export.toy import SIZE, ToyNetwork, prepare, toy_image
+from tests.image_bombs import HUGE, LARGE, full_png, jpeg_bomb, png_bomb
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +72,6 @@ def test_signatures_have_no_fixed_batch_size(serving):
         assert not stateful & {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
 
 
-def test_jpeg_png_and_gray_images_decode():
-    image = toy_image(16, 24)
-    np.testing.assert_array_equal(decode_image(tf.constant(png(image))), image)
-    gray = decode_image(tf.constant(png(image[..., :1])))
-    np.testing.assert_array_equal(gray, image)
-    jpeg = decode_image(tf.io.encode_jpeg(image, quality=100))
-    assert np.abs(jpeg.numpy().astype(int) - image).max() < 8
-
-
 @pytest.mark.parametrize("broken", [b"", b"hello", b"GIF89a and more", png(toy_image(9, 9))[:60]])
 def test_a_broken_image_fails_the_request(serving, broken):
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
@@ -85,4 +79,18 @@ def test_a_broken_image_fails_the_request(serving, broken):
     message = str(caught.value)
     assert "PNG" in message
     if not broken.startswith(b"\x89PNG"):
-        assert "`image_bytes` must hold JPEG or PNG files" in message
+        assert "must be a JPEG or PNG file; it is neither" in message
+        assert "`image_bytes` at index] [1]" in message
+
+
+@pytest.mark.parametrize("bomb", [png_bomb(*HUGE), full_png(*LARGE), jpeg_bomb(*LARGE)])
+def test_a_bomb_fails_its_request_and_takes_no_memory(serving, bomb):
+    good = png(toy_image(8, 8))
+    serving.from_bytes(tf.constant([good]))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        serving.from_bytes(tf.constant([good, good, bomb]))
+    assert "[`image_bytes` at index] [2] [has height and width]" in caught.value.message
+    # In kilobytes; decoded, the images have 216 MB and more.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    assert serving.from_bytes(tf.constant([good]))["image_size"].numpy().tolist() == [[8, 8]]

@@ -12,6 +12,7 @@ from PIL import Image
 from kmax_tf.results import coco_panoptic
 from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 from kmax_tf.results.segments import find_segments
+from tests.image_bombs import HUGE, LARGE, png_bomb
 from tests.results.test_segments import INFO, MAP
 
 
@@ -116,3 +117,18 @@ def test_a_name_may_occur_once(tmp_path: pathlib.Path) -> None:
         writer.add(panoptic, name="000139", image_id=139)
         with pytest.raises(ValueError, match="received '000139' again"):
             writer.add(panoptic, name="000139", image_id=140)
+
+
+def test_bombs_are_refused_before_they_are_decoded(tmp_path: pathlib.Path) -> None:
+    for size in (HUGE, LARGE):
+        (tmp_path / "bomb.png").write_bytes(png_bomb(*size))
+        with pytest.raises(ValueError, match=r"Panoptic PNG .*bomb\.png cannot be read: it has"):
+            coco_panoptic.read_ids(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("name", ["../first", "/tmp/first", "", "a/b"])
+def test_names_cannot_leave_the_folder(tmp_path: pathlib.Path, name: str) -> None:
+    writer = CocoPanopticWriter(tmp_path / "result", INFO)
+    with pytest.raises(ValueError, match="`name` of an image must be the name of a file"):
+        writer.add(MAP, name=name, image_id=5)
+    assert [p.name for p in tmp_path.rglob("*")] == ["result"]

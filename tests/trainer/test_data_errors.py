@@ -68,3 +68,14 @@ def test_a_record_without_an_image_is_named(config, part):
 def test_other_errors_stay_what_they_are(config):
     with pytest.raises(tf.errors.InvalidArgumentError), explaining_bad_records(config, []):
         tf.reshape([1, 2], [3])
+
+
+@pytest.mark.parametrize("part", [TRAIN, EVAL])
+def test_a_record_of_bytes_that_are_no_text_is_named(config, tmp_path, part):
+    with tf.io.TFRecordWriter(str(tmp_path / "train-0")) as writer:
+        writer.write(b"\x80\xff" * 10)
+    options = getattr(config, part)
+    dataset = build_dataset(options, training=part == TRAIN, batch_size=1)
+    message = r"Record 0 of .*train-0 \(image ''\) is not a serialised example"
+    with pytest.raises(ValueError, match=message), explaining_bad_records(config, [part]):
+        list(dataset.take(4))

@@ -115,3 +115,13 @@ def test_weights_with_an_unfilled_place_are_missed_before_anything_slow(config, 
     preflight.require_weights(config, "continuous_eval", tmp_path)
     (tmp_path / "checkpoint").touch()  # The run goes on from its own checkpoint.
     preflight.require_weights(config, "train", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/tmp/elsewhere"])
+def test_the_name_of_an_experiment_stays_below_runs(config, name):
+    config.experiment_name = name
+    with pytest.raises(
+        ValueError, match=r"^`experiment_name` must be a path inside runs, relative"
+    ):
+        preflight.choose_run_folder(config, None)
+    assert preflight.choose_run_folder(config, "../mine") == pathlib.Path("../mine")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
-from PIL import Image
 
 from kmax_tf.data.converters.source_error import SourceError
-from kmax_tf.data.image_files import READ_ERRORS
+from kmax_tf.image_limits import READ_ERRORS, open_image, read_image_bytes
 
 _BIT_DEPTH_OFFSET = 24  # of the byte in the header of a PNG
 # Pillow spreads grey values of fewer than 8 bits over 0..255; this is by how much.
@@ -28,9 +27,8 @@ def read_class_mask(path: pathlib.Path) -> np.ndarray:
       SourceError: no such file, not a PNG that decodes to its end, or one with colour channels.
     """
     try:
-        with path.open("rb") as file:
-            header = file.read(_BIT_DEPTH_OFFSET + 1)
-        with Image.open(path) as image:
+        content = read_image_bytes(path)
+        with open_image(content) as image:
             mode, image_format = image.mode, image.format
             values = np.asarray(image).astype(np.int32)
     except READ_ERRORS as error:
@@ -48,4 +46,4 @@ def read_class_mask(path: pathlib.Path) -> np.ndarray:
             "classes first.",
             "mask with colours",
         )
-    return values // _GREY_STEPS.get(header[_BIT_DEPTH_OFFSET], 1) if mode == "L" else values
+    return values // _GREY_STEPS.get(content[_BIT_DEPTH_OFFSET], 1) if mode == "L" else values

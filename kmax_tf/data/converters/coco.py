@@ -14,6 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 from kmax_tf.data import dataset_info
 from kmax_tf.data.converters import coco_json, panoptic_items
 from kmax_tf.data.converters.panoptic_items import INFO_FILE, Pairs, PanopticItem
+from kmax_tf.safe_paths import path_inside
 from kmax_tf.structures import DatasetInfo
 
 DEFAULT_SHARDS = 1000  # of COCO, as in deeplab2
@@ -227,8 +228,8 @@ def _collect(source: CocoSource, content: Dict[str, Any]) -> Pairs:
     """Pairs the images of the JSON with their annotations, sorted by path.
 
     Raises:
-      ValueError: two images have the same name without folder and extension, which is all that
-        records and predictions keep of it.
+      ValueError: a file lies outside its folder, or two images have the same name without folder
+        and extension, which is all that records and predictions keep of it.
     """
     annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
     pairs = Pairs([], [], [])
@@ -243,13 +244,14 @@ def _collect(source: CocoSource, content: Dict[str, Any]) -> Pairs:
             )
         names[stem] = image["file_name"]
         annotation = annotations.get(image["id"])
-        path = source.images_dir / image["file_name"]
+        what = f"`file_name` of an image in {source.panoptic_json}"
+        path = path_inside(source.images_dir, image["file_name"], what=what)
         if annotation is None:
             pairs.skipped.append(panoptic_items.unannotated(path, source.panoptic_json))
             continue
         if not path.is_file() and (source.images_dir / source.split).is_dir():
             path = source.images_dir / source.split / image["file_name"]
-        png = source.panoptic_dir / annotation["file_name"]
+        png = panoptic_items.png_path(source.panoptic_dir, annotation, source.panoptic_json)
         segments = panoptic_items.source_segments(annotation)
         pairs.items.append(PanopticItem(str(path), path.stem, str(png), segments))
     pairs.items.sort(key=lambda item: item.image)

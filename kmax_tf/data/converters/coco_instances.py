@@ -18,6 +18,7 @@ from kmax_tf import labels
 from kmax_tf.data import dataset_info, schema
 from kmax_tf.data.converters import coco, coco_json, instance_masks, shards, source_files
 from kmax_tf.data.converters.source_error import SourceError
+from kmax_tf.safe_paths import path_inside
 from kmax_tf.structures import DatasetInfo
 
 _KEYS = {
@@ -236,7 +237,8 @@ def _collect(
     _check_names(content["images"], path)
     items = []
     for image in content["images"]:
-        file = images_dir / image["file_name"]
+        what = f"`file_name` of an image in {path}"
+        file = path_inside(images_dir, image["file_name"], what=what)
         size = (image["height"], image["width"]) if {"height", "width"} <= image.keys() else None
         items.append(InstanceItem(str(file), size, tuple(instances[image["id"]])))
     return sorted(items, key=lambda item: item.image), dict(dropped)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
+import reprlib
 from typing import Any, Dict, List
+
+from kmax_tf.json_files import MAX_ANNOTATION_BYTES, read_json
 
 # Of every entry: keys and the types of their values. Ids of images are numbers or text
 # (Cityscapes), those of categories and segments are numbers.
@@ -48,14 +50,14 @@ def load_json(path: pathlib.Path, *, kind: str = "Annotation file") -> Any:
     """Parses a JSON file, which messages call a `kind`.
 
     Raises:
-      ValueError: no such file, or no JSON.
+      ValueError: no such file, one of more than `MAX_ANNOTATION_BYTES`, or no JSON.
     """
     if not path.is_file():
         raise ValueError(f"{kind} {path.absolute()} does not exist.")
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return read_json(path, MAX_ANNOTATION_BYTES)
     except ValueError as error:
-        raise ValueError(f"{kind} {path} is not valid JSON: {error}.") from error
+        raise ValueError(f"{kind} {path} cannot be read: {error}.") from error
 
 
 def check_entries(
@@ -76,7 +78,7 @@ def check_entries(
             if isinstance(entry.get(key), types):
                 continue
             wanted = " or ".join(_TYPE_NAMES[kind] for kind in types)
-            received = f"has {entry[key]!r}" if key in entry else "lacks it"
+            received = f"has {reprlib.repr(entry[key])}" if key in entry else "lacks it"
             raise ValueError(
                 f"Annotation file {path}: entry {index} of {place} must have `{key}`, {wanted}; "
                 f"it {received}{_hint(entry)}."

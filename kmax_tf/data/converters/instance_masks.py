@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-_LARGEST_COORDINATE = 1e5  # pycocotools walks along the outline, in memory
+_LARGEST_COORDINATE = 1e5
+_LONGEST_OUTLINE = 2e6  # pycocotools walks along the outline, in memory: 60 bytes a pixel
+_MOST_DIGITS = 10  # of a compressed run length: 50 bits
 
 
 class InstanceMask(NamedTuple):
@@ -69,15 +72,22 @@ def _checked_polygon(polygon: Any) -> List[float]:
     if not isinstance(polygon, list) or len(polygon) % 2:
         raise ValueError(
             "every polygon of `segmentation` must be a list x, y, x, y, ... of even length; "
-            f"received {str(polygon)[:40]}"
+            f"received {reprlib.repr(polygon)}"
         )
     for value in polygon:
         # The comparison is also false of NaN.
         if not (isinstance(value, (int, float)) and abs(value) <= _LARGEST_COORDINATE):
             raise ValueError(
                 f"coordinates of `segmentation` must be numbers of at most "
-                f"{_LARGEST_COORDINATE:.0f}; received {value!r}"
+                f"{_LARGEST_COORDINATE:.0f}; received {reprlib.repr(value)}"
             )
+    points = np.array(polygon, np.float64).reshape(-1, 2)
+    outline = float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1, initial=0).sum())
+    if outline > _LONGEST_OUTLINE:
+        raise ValueError(
+            f"the outline of a polygon may have {_LONGEST_OUTLINE:.0f} pixels; one of "
+            f"{len(points)} points has {outline:.0f}"
+        )
     return polygon
 
 
@@ -86,7 +96,7 @@ def _checked_counts(segmentation: Dict[str, Any], height: int, width: int) -> Li
     if segmentation.get("size") != [height, width]:
         raise ValueError(
             f"`size` of the run lengths must be that of the image, [{height}, {width}]; received "
-            f"{segmentation.get('size')}"
+            f"{reprlib.repr(segmentation.get('size'))}"
         )
     counts = segmentation.get("counts")
     if isinstance(counts, str):
@@ -111,7 +121,7 @@ def _decompress(text: str) -> Optional[List[int]]:
     value = shift = 0
     for character in text:
         digit = ord(character) - 48
-        if not 0 <= digit < 64:
+        if not 0 <= digit < 64 or shift >= 5 * _MOST_DIGITS:
             return None
         value |= (digit & 31) << shift
         shift += 5

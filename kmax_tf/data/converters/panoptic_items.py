@@ -11,6 +11,7 @@ from kmax_tf.data import dataset_info, schema
 from kmax_tf.data.converters import shards, source_files
 from kmax_tf.data.converters.panoptic_map import Segment, make_panoptic_map
 from kmax_tf.data.converters.source_error import SourceError
+from kmax_tf.safe_paths import path_inside
 from kmax_tf.structures import DatasetInfo
 
 INFO_FILE = "dataset_info.json"
@@ -78,6 +79,14 @@ def unannotated(image: pathlib.Path, panoptic_json: pathlib.Path) -> shards.Skip
     return shards.Skipped(str(image), "image without annotation", detail)
 
 
+def png_path(
+    panoptic_dir: pathlib.Path, annotation: Dict[str, Any], panoptic_json: pathlib.Path
+) -> pathlib.Path:
+    """Path of the PNG of an annotation; ValueError where it lies outside the folder."""
+    what = f"`file_name` of an annotation in {panoptic_json}"
+    return path_inside(panoptic_dir, annotation["file_name"], what=what)
+
+
 def pair(
     images: Dict[str, pathlib.Path],
     annotations: Dict[str, Dict[str, Any]],
@@ -94,6 +103,9 @@ def pair(
       panoptic_dir: folder of the PNGs.
       panoptic_json: where the annotations come from, for messages.
       check_areas: whether the stated areas must be those of the PNG.
+
+    Raises:
+      ValueError: an annotation names a PNG outside the folder.
     """
     pairs = Pairs([], [], [])
     for name, image in images.items():
@@ -101,7 +113,7 @@ def pair(
         if annotation is None:
             pairs.skipped.append(unannotated(image, panoptic_json))
             continue
-        png = panoptic_dir / annotation["file_name"]
+        png = png_path(panoptic_dir, annotation, panoptic_json)
         segments = source_segments(annotation, check_areas=check_areas)
         pairs.items.append(PanopticItem(str(image), name, str(png), segments))
     alone = [name for name in annotations if name not in images]

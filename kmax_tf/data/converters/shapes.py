@@ -16,6 +16,7 @@ from PIL import Image
 
 from kmax_tf.data.converters import coco, shapes_drawing, shards, source_files
 from kmax_tf.data.dataset_info import load_dataset_info
+from kmax_tf.json_files import MAX_ANNOTATION_BYTES, read_json
 from kmax_tf.structures import DatasetInfo
 
 SPLITS = ("train", "val")
@@ -73,7 +74,7 @@ def draw_split(
     description = json.dumps([_VERSION, split, count, seed, dataclasses.asdict(options)])
     panoptic_json = root / f"panoptic_{split}.json"
     if panoptic_json.is_file():
-        content = json.loads(panoptic_json.read_text(encoding="utf-8"))
+        content = read_json(panoptic_json, MAX_ANNOTATION_BYTES)
         if content.get("info", {}).get("description") == description:
             return
     images_dir, panoptic_dir = root / "images", root / f"panoptic_{split}"

@@ -22,6 +22,7 @@ import tensorflow as tf
 import tqdm
 
 from kmax_tf.data.converters.source_error import SourceError
+from kmax_tf.json_files import MAX_ANNOTATION_BYTES, read_json
 
 Statistics = Dict[str, int]
 """Counts by name, e.g. `segments/person` or `dropped/segment without pixels`."""
@@ -263,7 +264,7 @@ def _finished_result(shard: _Shard, strict: bool) -> Optional[_Result]:
     report = pathlib.Path(shard.report_path)
     if not (report.is_file() and pathlib.Path(shard.path).is_file()):
         return None
-    content = json.loads(report.read_text(encoding="utf-8"))
+    content = read_json(report, MAX_ANNOTATION_BYTES)
     skipped = [Skipped(**entry) for entry in content.get("skipped", ())]
     if content["fingerprint"] != shard.fingerprint or (strict and skipped):
         return None

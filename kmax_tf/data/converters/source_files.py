@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from kmax_tf.data.converters.source_error import SourceError
-from kmax_tf.data.image_files import READ_ERRORS, to_rgb
+from kmax_tf.data.image_files import to_rgb
+from kmax_tf.image_limits import READ_ERRORS, open_image, read_image_bytes
 
 _ORIENTATION = 0x0112
 _STORED_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
@@ -39,8 +40,8 @@ def read_image(path: pathlib.Path) -> ImageFile:
       SourceError: no such file, not an image that decodes to its end, or one of 32-bit values.
     """
     try:
-        content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
+        content = read_image_bytes(path)
+        with open_image(content) as image:
             width, height = image.size
             image_format = _STORED_FORMATS.get(image.format or "")
             upright_rgb = image.mode == "RGB" and image.getexif().get(_ORIENTATION, 1) == 1
@@ -85,8 +86,8 @@ def read_segment_ids(path: pathlib.Path) -> np.ndarray:
       SourceError: no such file, not an image, or one without three colour channels of 8 bits.
     """
     try:
-        content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
+        content = read_image_bytes(path)
+        with open_image(content) as image:
             mode = image.mode
             pixels = np.asarray(image)
     except READ_ERRORS as error:

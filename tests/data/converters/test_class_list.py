@@ -98,5 +98,7 @@ def test_the_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"Class file .*none\.json does not exist"):
         read_class_list(tmp_path / "none.json", name="mine")
     (tmp_path / "classes.json").write_text("{")
-    with pytest.raises(ValueError, match=r"Class file .*classes\.json is not valid JSON"):
+    with pytest.raises(
+        ValueError, match=r"Class file .*classes\.json cannot be read: it is not valid"
+    ):
         read_class_list(tmp_path / "classes.json", name="mine")

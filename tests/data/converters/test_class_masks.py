@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from kmax_tf.data.converters.class_masks import read_class_mask
+from kmax_tf.data.converters.source_error import SourceError
+from tests.image_bombs import HUGE, LARGE, png_bomb
 
 VALUES = np.array([[0, 7, 200], [255, 1, 90]])
 
@@ -78,3 +80,10 @@ def test_other_formats_and_damaged_files_are_named(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"mask\.png cannot be read"):
             read_class_mask(path)
+
+
+@pytest.mark.parametrize("size", [HUGE, LARGE])
+def test_bombs_are_refused_before_they_are_decoded(tmp_path, size):
+    (tmp_path / "bomb.png").write_bytes(png_bomb(*size))
+    with pytest.raises(SourceError, match=r"Mask .*bomb\.png cannot be read: it has .*are read\."):
+        read_class_mask(tmp_path / "bomb.png")

@@ -204,3 +204,18 @@ def test_replaced_files_are_converted_again(tmp_path, file):
     state = (tmp_path / file).stat()
     os.utime(tmp_path / file, ns=(state.st_atime_ns, state.st_mtime_ns + 1_000_000_000))
     assert convert(tmp_path, num_shards=3)[0]["shards_kept"] == 2
+
+
+@pytest.mark.parametrize("name", ["../train_1.jpg", "/etc/passwd", "a/../../b.png", ""])
+@pytest.mark.parametrize("part", ["images", "annotations"])
+def test_files_outside_the_folder_are_refused(tmp_path, part, name):
+    toy_coco.write(tmp_path, "train", 3)
+    entries = json.loads((tmp_path / "panoptic_train.json").read_text())[part]
+    entries[1]["file_name"] = name
+    toy_coco.edit(tmp_path, "train", **{part: entries})
+    kind = part[:-1]
+    expected = (
+        rf"^`file_name` of an {kind} in .*train\.json must be a path inside .*`\.\.`; received"
+    )
+    with pytest.raises(ValueError, match=expected):
+        convert(tmp_path)

@@ -223,3 +223,14 @@ def test_the_file_is_named(tmp_path):
     (tmp_path / "instances_train.json").write_text('{"images": []}')
     with pytest.raises(ValueError, match=r"instance format, .* lacks \['annotations', 'categor"):
         convert(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../bild_0.jpg", "/etc/passwd"])
+def test_files_outside_the_folder_are_refused(tmp_path, name):
+    write(tmp_path, count=1)
+    content = json.loads((tmp_path / "instances_train.json").read_text())
+    content["images"][0]["file_name"] = name
+    (tmp_path / "instances_train.json").write_text(json.dumps(content))
+    expected = r"^`file_name` of an image in .*instances_train\.json must be a path inside"
+    with pytest.raises(ValueError, match=expected):
+        convert(tmp_path)

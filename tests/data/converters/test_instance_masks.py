@@ -105,3 +105,17 @@ def test_without_pixels(segmentation):
 def test_one_clause(segmentation, match):
     with pytest.raises(ValueError, match=match):
         read_segmentation(segmentation, *SIZE)
+
+
+def test_an_outline_that_would_fill_the_memory_is_refused():
+    zigzag = [0.0, 0.0, 1e5, 1e5] * 1000
+    with pytest.raises(
+        ValueError, match="outline of a polygon may have 2000000 pixels; one of 2000"
+    ):
+        read_segmentation([zigzag], *SIZE)
+
+
+def test_a_number_of_endless_digits_is_refused():
+    endless = {"size": [HEIGHT, WIDTH], "counts": "o" * 2_000_000}
+    with pytest.raises(ValueError, match="`counts` of the run lengths must be numbers"):
+        read_segmentation(endless, *SIZE)

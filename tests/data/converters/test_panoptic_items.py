@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -181,3 +182,17 @@ def test_number_of_images(tmp_path, official, warned):
     assert (report["images"], len(report["skipped"])) == (2, 1)
     sentence = f"The official train split has {official} images; there are 3."
     assert report["warnings"] == ["From before.", *([sentence] if warned else [])]
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/etc/passwd"])
+def test_png_outside_the_folder_is_refused(name):
+    annotation = {"file_name": name, "segments_info": []}
+    folder, json_path = pathlib.Path("annotations/val"), pathlib.Path("annotations/val.json")
+    expected = r"^`file_name` of an annotation in annotations/val\.json must be a path inside annot"
+    with pytest.raises(ValueError, match=expected):
+        panoptic_items.pair(
+            {"a": pathlib.Path("a.jpg")},
+            {"a": annotation},
+            panoptic_dir=folder,
+            panoptic_json=json_path,
+        )

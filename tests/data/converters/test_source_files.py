@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from kmax_tf.data import image_files
 from kmax_tf.data.converters import source_files
 from kmax_tf.data.converters.source_error import SourceError
+from tests.image_bombs import HUGE, LARGE, png_bomb
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
 
@@ -168,3 +169,12 @@ def test_damaged_png_files_are_named(tmp_path, read):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"image\.png cannot be read"):
             read(path)
+
+
+@pytest.mark.parametrize("size", [HUGE, LARGE])
+@pytest.mark.parametrize("read", [source_files.read_image, source_files.read_segment_ids])
+def test_bombs_are_refused_before_they_are_decoded(tmp_path, read, size):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_bomb(*size))
+    with pytest.raises(SourceError, match=r"bomb\.png cannot be read: it has .*are read\.$"):
+        read(path)
