@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import Any, Dict, Iterator, List, Optional
@@ -29,7 +30,9 @@ from trainer.interrupts import Interrupts
 from trainer.loss_scale import LossScale
 from trainer.metrics_file import MetricsFile
 from trainer.progress import Progress
+from trainer.safe_manager import Undisturbed
 from trainer.solver import Optimizer
+from trainer.storage import storing
 from trainer.summaries import EvalSummaries, TrainSummaries
 from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
@@ -193,7 +196,13 @@ def make_train_loop(
     )
 
 
-def make_eval_loop(run: Run, summaries: EvalSummaries, *, keeps_best: bool) -> EvalLoop:
+def make_eval_loop(
+    run: Run,
+    summaries: EvalSummaries,
+    *,
+    keeps_best: bool,
+    undisturbed: Undisturbed = contextlib.nullcontext,
+) -> EvalLoop:
     """The evaluation; it also prints the table and draws pictures.
 
     Args:
@@ -202,6 +211,7 @@ def make_eval_loop(run: Run, summaries: EvalSummaries, *, keeps_best: bool) -> E
       keeps_best: whether the weights with the best result are kept (PQ, mIoU or mask AP, as the
         task says); those before the first step and results of a part of the images are never
         compared.
+      undisturbed: signals wait inside.
     """
     options = run.config.eval_dataset_options
     may_be_best = keeps_best and run.config.evaluator_options.eval_steps < 0
@@ -209,7 +219,11 @@ def make_eval_loop(run: Run, summaries: EvalSummaries, *, keeps_best: bool) -> E
     task = task_of(options)
     metric = MAIN_METRIC[task]
     best = checkpointing.BestCheckpoint(
-        run.model_dir, model=run.model, global_step=run.global_step, metric=metric
+        run.model_dir,
+        model=run.model,
+        global_step=run.global_step,
+        metric=metric,
+        undisturbed=undisturbed,
     )
 
     def finish(result: Dict[str, Any], table: str, drawn: List[Picture]) -> None:
@@ -219,9 +233,12 @@ def make_eval_loop(run: Run, summaries: EvalSummaries, *, keeps_best: bool) -> E
         comparisons = dict(pictures.draw_pictures(drawn, run.info))
         for name, picture in comparisons.items():
             summaries.write_picture(name, picture)
-            pictures.write_png(folder, name, picture)
-        if comparisons:
-            pictures.write_png(folder, "sheet", pictures.draw_sheet(list(comparisons.values())))
+        with storing(folder):
+            for name, picture in comparisons.items():
+                pictures.write_png(folder, name, picture)
+            if comparisons:
+                sheet = pictures.draw_sheet(list(comparisons.values()))
+                pictures.write_png(folder, "sheet", sheet)
         if may_be_best and run.step > 0 and result.get(metric) is not None:
             best.update(float(result[metric]))
 
@@ -261,7 +278,11 @@ def make_eval_summaries(run: Run) -> EvalSummaries:
 
 
 def make_manager(
-    run: Run, trackables: Dict[str, Any], *, trains: bool
+    run: Run,
+    trackables: Dict[str, Any],
+    *,
+    trains: bool,
+    undisturbed: Undisturbed = contextlib.nullcontext,
 ) -> tf.train.CheckpointManager:
     """The checkpoints of the run; without one, the weights to start from are loaded instead.
 
@@ -269,6 +290,7 @@ def make_manager(
       run: whose checkpoints.
       trackables: what is saved, by name.
       trains: whether parts of the model may start untrained.
+      undisturbed: signals wait inside.
     """
 
     def initialize() -> None:
@@ -285,4 +307,5 @@ def make_manager(
         interval=run.config.trainer_options.save_checkpoints_steps,
         explain=lambda: run_folder.explain_misfit(run.model_dir, run.config),
         initialize=initialize,
+        undisturbed=undisturbed,
     )

@@ -8,6 +8,7 @@ summary interval and, in float16, the loss scale.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from typing import Callable, Iterable, List, Mapping, Optional, Sequence
@@ -17,6 +18,7 @@ import tensorflow as tf
 from kmax_tf.checkpoints import mapping
 from kmax_tf.checkpoints.files import open_checkpoint
 from kmax_tf.checkpoints.report import describe_misfit
+from trainer.safe_manager import SafeManager, Undisturbed
 
 BEST_FOLDER = "best"
 
@@ -90,6 +92,7 @@ class BestCheckpoint:
       model: what is saved.
       global_step: its step.
       metric: name of the metric, in percent; of another one nothing is remembered.
+      undisturbed: see `SafeManager`.
     """
 
     def __init__(
@@ -99,14 +102,20 @@ class BestCheckpoint:
         model: tf.keras.Model,
         global_step: tf.Variable,
         metric: str,
+        undisturbed: Undisturbed = contextlib.nullcontext,
     ) -> None:
         name = f"best_{metric}"
         self._folder = str(pathlib.Path(model_dir) / BEST_FOLDER)
         self._global_step = global_step
         self._best = tf.Variable(-1.0, trainable=False, name=name)
         checkpoint = tf.train.Checkpoint(model=model, global_step=global_step, **{name: self._best})
-        self._manager = tf.train.CheckpointManager(
-            checkpoint, self._folder, max_to_keep=1, checkpoint_name="ckpt"
+        self._manager = SafeManager(
+            checkpoint,
+            self._folder,
+            run_folder=str(model_dir),
+            undisturbed=undisturbed,
+            max_to_keep=1,
+            checkpoint_name="ckpt",
         )
         if self._manager.latest_checkpoint:
             reader = open_checkpoint(self._manager.latest_checkpoint)
@@ -140,6 +149,7 @@ def create_manager(
     explain: Callable[[], str],
     optional: Sequence[str] = (),
     initialize: Optional[Callable[[], None]] = None,
+    undisturbed: Undisturbed = contextlib.nullcontext,
 ) -> tf.train.CheckpointManager:
     """The manager of `<model_dir>/ckpt-<step>`.
 
@@ -152,12 +162,15 @@ def create_manager(
       explain: says which fields of the config have changed, for the error message.
       optional: names of trackables that an older checkpoint may lack.
       initialize: called instead of restoring when there is no checkpoint.
+      undisturbed: see `SafeManager`.
     """
-    return tf.train.CheckpointManager(
+    return SafeManager(
         FittingCheckpoint(
             explain=explain, optional=optional, global_step=global_step, **trackables
         ),
         str(model_dir),
+        run_folder=str(model_dir),
+        undisturbed=undisturbed,
         max_to_keep=keep,
         step_counter=global_step,
         checkpoint_interval=interval,

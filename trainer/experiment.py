@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from protos import experiment_pb2
 from trainer import assembly, checkpointing, preflight, run_folder
+from trainer.checkpoint_recovery import recover, require_sound
 from trainer.data_errors import EVAL, TRAIN, explaining_bad_records, name_images
 from trainer.interrupts import Interrupts
 from trainer.leftovers import remove_leftovers
@@ -74,17 +75,17 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     }
     if loss_scale is not None:
         trackables[assembly.LOSS_SCALE] = loss_scale.slots
-    remove_leftovers(run.model_dir)
-    if evaluates:
-        remove_leftovers(run.model_dir / checkpointing.BEST_FOLDER)
-    manager = assembly.make_manager(run, trackables, trains=True)
+    _make_sound(run, evaluates)
+    manager = assembly.make_manager(run, trackables, trains=True, undisturbed=interrupts.postponed)
     eval_summaries = assembly.make_eval_summaries(run) if evaluates else None
     per_loop = run.config.trainer_options.steps_per_loop
     with _without_messages():  # Restores the newest checkpoint, or calls `initialize`.
         controller = orbit.Controller(
             global_step=run.global_step,
             trainer=assembly.make_train_loop(run, optimizer, interrupts, loss_scale),
-            evaluator=assembly.make_eval_loop(run, eval_summaries, keeps_best=True)
+            evaluator=assembly.make_eval_loop(
+                run, eval_summaries, keeps_best=True, undisturbed=interrupts.postponed
+            )
             if eval_summaries
             else None,
             strategy=run.strategy,
@@ -118,6 +119,18 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     return 0
 
 
+def _make_sound(run: assembly.Run, evaluates: bool) -> None:
+    """Sees to what earlier processes may have left in the run folder."""
+    best = run.model_dir / checkpointing.BEST_FOLDER
+    remove_leftovers(run.model_dir)
+    notes = recover(run.model_dir)
+    if evaluates:
+        remove_leftovers(best)
+        notes += recover(best, required=False)
+    for note in notes:
+        run.progress.write(f"Warning: {note}")
+
+
 def _train_to_the_end(run: assembly.Run, controller: orbit.Controller, evaluates: bool) -> None:
     options = run.config.evaluator_options
     interval = options.eval_interval if evaluates else run.last_step
@@ -133,6 +146,8 @@ def _train_to_the_end(run: assembly.Run, controller: orbit.Controller, evaluates
 
 
 def _evaluate(run: assembly.Run, mode: str) -> int:
+    if mode == "eval":
+        require_sound(run.model_dir)
     eval_summaries = assembly.make_eval_summaries(run)
     manager = assembly.make_manager(run, {"model": run.model}, trains=False)
     options = run.config.evaluator_options

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional
 
 from kmax_tf.json_files import JsonError, parse_json
 
+from trainer.storage import storing
+
 
 class MetricsFile:
     """Appends to the metrics of a run; several processes may (training, `continuous_eval`).
@@ -24,11 +26,15 @@ class MetricsFile:
         self._path = pathlib.Path(path)
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a line with `step` and `values`; what is not finite is written as null."""
+        """Adds a line with `step` and `values`; what is not finite is written as null.
+
+        Raises:
+          StorageError: it cannot be written; half a line is cut off by the next call.
+        """
         row: Dict[str, Any] = {"step": step}
         for name, value in values.items():
             row[name] = float(value) if math.isfinite(value) else None
-        with self._locked() as file:
+        with storing(self._path), self._locked() as file:
             _end_last_line(file)
             file.write(_line(row))
 
@@ -43,7 +49,7 @@ class MetricsFile:
         """Drops the lines of later steps, which a resumed run will write again; atomic."""
         if not self._path.exists():
             return
-        with self._locked():
+        with storing(self._path), self._locked():
             kept = b"".join(_line(row) for row in self.rows() if row["step"] <= step)
             temporary = self._path.with_name(self._path.name + ".tmp")
             temporary.write_bytes(kept)

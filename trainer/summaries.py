@@ -12,6 +12,7 @@ import tensorflow as tf
 from trainer.metrics_file import MetricsFile
 from trainer.progress import Progress
 from trainer.running_means import RunningMeans
+from trainer.storage import storing
 from trainer.train_loop import IMAGES_PER_SECOND
 
 # Computed by orbit's controller from the wall clock; `images_per_second` says the same.
@@ -44,6 +45,7 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
         interval: int,
         last_step: int,
     ) -> None:
+        self._folder = folder
         self._writer = tf.summary.create_file_writer(str(folder))
         self._metrics_file = metrics_file
         self._progress = progress
@@ -60,7 +62,8 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
 
     def flush(self) -> None:
         """Makes sure that what was written is on disk."""
-        self._writer.flush()
+        with storing(self._folder):
+            self._writer.flush()
 
     def start(self) -> None:
         """Counts steps from the current one; to be called when a checkpoint was restored."""
@@ -89,7 +92,8 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
     def _write(self, step: int, learning_rate: float) -> None:
         values = self.means.take()
         values["learning_rate"] = learning_rate  # of the last step, not a mean
-        write_scalars(self._writer, {**values, **self._timed_means.take()}, step)
+        with storing(self._folder):
+            write_scalars(self._writer, {**values, **self._timed_means.take()}, step)
         self._metrics_file.append(step, values)
 
 
@@ -105,6 +109,7 @@ class EvalSummaries(orbit.utils.SummaryManagerInterface):
     def __init__(
         self, folder: pathlib.Path, *, metrics_file: MetricsFile, global_step: tf.Variable
     ) -> None:
+        self._folder = folder
         self._writer = tf.summary.create_file_writer(str(folder))
         self._metrics_file = metrics_file
         self._global_step = global_step
@@ -115,23 +120,27 @@ class EvalSummaries(orbit.utils.SummaryManagerInterface):
 
     def flush(self) -> None:
         """Makes sure that what was written is on disk."""
-        self._writer.flush()
+        with storing(self._folder):
+            self._writer.flush()
 
     def write_summaries(self, summary_dict: Mapping[str, float]) -> None:
         """Takes the result of one evaluation; called by orbit's controller."""
         step = int(self._global_step.numpy())
         values = {n: float(v) for n, v in summary_dict.items() if n not in _LEFT_OUT}
-        write_scalars(self._writer, values, step)
+        with storing(self._folder):
+            write_scalars(self._writer, values, step)
         self._metrics_file.append(step, values)
 
     def write_table(self, table: str) -> None:
         """Adds the table of metrics per class, as text of fixed width."""
-        with self._writer.as_default(step=int(self._global_step.numpy())):
+        step = int(self._global_step.numpy())
+        with storing(self._folder), self._writer.as_default(step=step):
             tf.summary.text("eval/table", f"```\n{table}\n```")
 
     def write_picture(self, name: str, picture: np.ndarray) -> None:
         """Adds a picture, uint8 [H, W, 3]."""
-        with self._writer.as_default(step=int(self._global_step.numpy())):
+        step = int(self._global_step.numpy())
+        with storing(self._folder), self._writer.as_default(step=step):
             tf.summary.image(f"eval/{name}", picture[None])
 
 

@@ -19,6 +19,7 @@ Exit codes of every command:
 
 from __future__ import annotations
 
+import errno
 import sys
 import types
 from typing import Callable, Optional
@@ -38,6 +39,11 @@ _FILE_ERRORS = (
     IsADirectoryError,
     PermissionError,
 )
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+class StorageError(Exception):
+    """A run folder cannot be written any more; the message says what remains and what to do."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -58,6 +64,12 @@ def run_reporting_errors(command: Callable[[], int]) -> int:
         return _report(str(error), USER_ERROR)
     except _FILE_ERRORS as error:
         return _report(f"{error.filename}: {error.strerror}.", USER_ERROR)
+    except StorageError as error:
+        return _report(str(error), FAULT)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        return _report(f"{error.filename or 'writing'}: {error.strerror}.", FAULT)
     except ArithmeticError as error:
         if not _is_own(error.__traceback__):
             raise

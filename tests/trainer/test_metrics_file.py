@@ -3,7 +3,11 @@ from __future__ import annotations
 import json
 import threading
 
+import pytest
+
+from tests.full_disk import full_disk
 from trainer.metrics_file import MetricsFile
+from trainer.user_errors import StorageError
 
 
 def test_lines_after_a_step_are_cut(tmp_path):
@@ -66,3 +70,16 @@ def test_no_line_is_lost_while_another_process_cuts(tmp_path):
         MetricsFile(path).cut_after(1000)
     rows = MetricsFile(path).rows()
     assert sorted(row["step"] for row in rows) == list(range(201))
+
+
+def test_a_full_disk_and_a_folder_that_has_gone_are_told(tmp_path):
+    gone = MetricsFile(tmp_path / "gone" / "metrics.jsonl")
+    with pytest.raises(StorageError, match=r"gone/metrics\.jsonl cannot be written: No such file"):
+        gone.append(1, {"loss": 1.0})
+    path = tmp_path / "metrics.jsonl"
+    metrics = MetricsFile(path)
+    metrics.append(1, {"loss": 1.0})
+    with full_disk(path.stat().st_size + 5), pytest.raises(StorageError, match="File too large"):
+        metrics.append(2, {"loss": 2.0})
+    metrics.append(3, {"loss": 3.0})  # The half line is gone.
+    assert [row["step"] for row in metrics.rows()] == [1, 3]

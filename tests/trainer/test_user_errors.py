@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kmax_tf.build.config import load_config
 from trainer.numeric_fault import NumericFaultError, StepReport
-from trainer.user_errors import Terminated, run_reporting_errors
+from trainer.user_errors import StorageError, Terminated, run_reporting_errors
 
 
 def test_the_exit_code_is_passed_on():
@@ -50,3 +50,17 @@ def test_faults_and_interrupts_have_their_own_codes(capsys, monkeypatch):
     assert lines[1] == "kmax: interrupted."
     assert lines[2] == "kmax: terminated."
     assert lines[3] == "kmax: /proc/none/at/all: No such file or directory."
+
+
+def test_a_full_disk_is_a_fault_and_no_error_of_the_user(capsys):
+    def full() -> int:
+        return pathlib.Path("/dev/full").write_bytes(b"1")
+
+    def unwritable() -> int:
+        raise StorageError("run cannot be written.")
+
+    assert run_reporting_errors(full) == 1
+    assert run_reporting_errors(unwritable) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("No space left on device.")
+    assert lines[1] == "kmax: run cannot be written."
