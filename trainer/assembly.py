@@ -36,6 +36,7 @@ from trainer.storage import storing
 from trainer.summaries import EvalSummaries, TrainSummaries
 from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
+from trainer.watchdog import Pulse, Watchdog
 
 SUMMARIES = "summaries"
 """The name of the unfinished means among what is saved; a file without them begins new ones."""
@@ -191,6 +192,7 @@ def make_train_loop(
         global_step=run.global_step,
         global_batch_size=options.batch_size,
         interrupts=interrupts,
+        watchdog=make_watchdog(run),
         learning_rate=optimizer.schedule,
         jit_compile=run.jit_compile,
     )
@@ -253,9 +255,31 @@ def make_eval_loop(
         num_images=count_records(list(options.file_pattern)),
         num_pictures=run.config.evaluator_options.num_vis_samples,
         progress=run.progress,
+        watchdog=make_watchdog(run),
         finish=finish,
         jit_compile=run.jit_compile,
     )
+
+
+def make_watchdog(run: Run) -> Watchdog:
+    """Ends the run where nothing moves for the time that its config sets."""
+    return Watchdog(
+        run.config.trainer_options.stall_timeout,
+        processes=distribution.count_processes(run.strategy),
+    )
+
+
+def make_saving(run: Run, interrupts: Interrupts) -> Undisturbed:
+    """Makes the context in which checkpoints are written: signals wait, and it may not hang."""
+    watchdog = make_watchdog(run)
+
+    @contextlib.contextmanager
+    def saving() -> Iterator[None]:
+        pulse = Pulse(0, "the files of a checkpoint")
+        with interrupts.postponed(), watchdog.watching(lambda: pulse, "the run"):
+            yield
+
+    return saving
 
 
 def make_train_summaries(run: Run) -> TrainSummaries:

@@ -50,6 +50,14 @@ def describe(strategy: tf.distribute.Strategy) -> str:
     return "CPU"
 
 
+def count_processes(strategy: tf.distribute.Strategy) -> int:
+    """The number of processes that make every step together."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 1
+    cluster = strategy.cluster_resolver.cluster_spec().as_dict()
+    return len(cluster.get("chief", ())) + len(cluster.get("worker", ())) or 1
+
+
 def make_reproducible(strategy: tf.distribute.Strategy) -> None:
     """On a CPU: the same seed gives the same numbers, whatever else the machine does.
 

@@ -12,6 +12,7 @@ from evaluation.batch_prediction import BatchPredictor, Network
 from evaluation.evaluate import images_of_batch
 from kmax_tf.structures import PanopticPrediction
 from trainer.progress import Progress
+from trainer.watchdog import EvaluationPulse, Watchdog
 
 
 class Picture(NamedTuple):
@@ -42,6 +43,7 @@ class EvalLoop(orbit.AbstractEvaluator):
       num_images: for the progress bar; 0 = unknown.
       num_pictures: images to draw.
       progress: shows how far it is.
+      watchdog: looks after it.
       finish: called with the metrics, the table and the pictures.
       jit_compile: see `BatchPredictor`.
     """
@@ -57,6 +59,7 @@ class EvalLoop(orbit.AbstractEvaluator):
         num_images: int,
         num_pictures: int,
         progress: Progress,
+        watchdog: Watchdog,
         finish: Callable[[Dict[str, Any], str, List[Picture]], None],
         jit_compile: Optional[bool] = None,
     ) -> None:
@@ -70,6 +73,8 @@ class EvalLoop(orbit.AbstractEvaluator):
         self._num_images = num_images
         self._num_pictures = num_pictures
         self._progress = progress
+        self._watchdog = watchdog
+        self._compiles = True
         self._finish = finish
 
     def evaluate(self, num_steps: tf.Tensor) -> Dict[str, float]:
@@ -85,8 +90,11 @@ class EvalLoop(orbit.AbstractEvaluator):
         evaluator = self._make_evaluator()
         pictures: List[Picture] = []
         total = self._num_images if limit < 0 else min(self._num_images, limit * self._batch_size)
-        with self._progress.evaluation(total) as advance:
-            for features, targets, eval_targets in self._dataset.take(limit):
+        pulse = EvaluationPulse()
+        watching = self._watchdog.watching(pulse.read, "evaluation", compiles=self._compiles)
+        self._compiles = False
+        with self._progress.evaluation(total) as advance, watching:
+            for features, targets, eval_targets in pulse.follow(self._dataset.take(limit)):
                 prediction = self._predict(features["image"])
                 for image in images_of_batch(prediction, targets, eval_targets):
                     evaluator.update_image(

@@ -76,7 +76,8 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     if loss_scale is not None:
         trackables[assembly.LOSS_SCALE] = loss_scale.slots
     _make_sound(run, evaluates)
-    manager = assembly.make_manager(run, trackables, trains=True, undisturbed=interrupts.postponed)
+    saving = assembly.make_saving(run, interrupts)
+    manager = assembly.make_manager(run, trackables, trains=True, undisturbed=saving)
     eval_summaries = assembly.make_eval_summaries(run) if evaluates else None
     per_loop = run.config.trainer_options.steps_per_loop
     with _without_messages():  # Restores the newest checkpoint, or calls `initialize`.
@@ -84,7 +85,7 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
             global_step=run.global_step,
             trainer=assembly.make_train_loop(run, optimizer, interrupts, loss_scale),
             evaluator=assembly.make_eval_loop(
-                run, eval_summaries, keeps_best=True, undisturbed=interrupts.postponed
+                run, eval_summaries, keeps_best=True, undisturbed=saving
             )
             if eval_summaries
             else None,

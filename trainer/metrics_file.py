@@ -11,7 +11,6 @@ import pathlib
 from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional
 
 from kmax_tf.json_files import JsonError, parse_json
-
 from trainer.storage import storing
 
 

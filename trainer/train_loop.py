@@ -12,6 +12,7 @@ from trainer.interrupts import Interrupts
 from trainer.numeric_fault import GRADIENT_NORM, NumericFaultError, StepReport
 from trainer.quick_start import QuickStart
 from trainer.train_step import SKIPPED_UPDATES, StepResult, TrainStep
+from trainer.watchdog import PulseInGraph, Watchdog
 
 IMAGES_PER_SECOND = "images_per_second"
 
@@ -42,6 +43,7 @@ class TrainLoop(orbit.AbstractTrainer):
       global_step: int64 variable, the number of steps made; counted here.
       global_batch_size: images per step.
       interrupts: its `stop` ends the loop after the current step.
+      watchdog: looks after it.
       learning_rate: step -> rate, for the record.
       jit_compile: as `tf.function` takes it: True = XLA compiles the step, while this loop and the
         input stay outside; one replica only.
@@ -56,6 +58,7 @@ class TrainLoop(orbit.AbstractTrainer):
         global_step: tf.Variable,
         global_batch_size: int,
         interrupts: Interrupts,
+        watchdog: Watchdog,
         learning_rate: Callable[[tf.Tensor], tf.Tensor],
         jit_compile: Optional[bool] = None,
     ) -> None:
@@ -70,6 +73,8 @@ class TrainLoop(orbit.AbstractTrainer):
         self._global_step = global_step
         self._global_batch_size = global_batch_size
         self._interrupts = interrupts
+        self._watchdog = watchdog
+        self._pulse = PulseInGraph()
         self._learning_rate = learning_rate
         # Without AutoGraph, which would rewrite model and losses line by line: tracing is quicker.
         self._loop = QuickStart(tf.function(self._run_steps, autograph=False), strategy)
@@ -87,12 +92,14 @@ class TrainLoop(orbit.AbstractTrainer):
             not applied.
           KeyboardInterrupt: an interrupt arrived; the steps that were finished are applied.
         """
-        if self._iterator is None:
+        starts = self._iterator is None
+        if starts:
             self._iterator = self._make_iterator(int(self._global_step.numpy()))
             # Traced by itself, so that an interrupt acts at once and the clock starts after it.
             self._loop.trace(self._iterator, num_steps)
         first = int(self._global_step.numpy())
-        with self._interrupts.postponed():
+        watching = self._watchdog.watching(self._pulse.read, "training", compiles=starts)
+        with self._interrupts.postponed(), watching:
             start = time.monotonic()
             sums, last = self._loop(self._iterator, num_steps)
             sums = sums.numpy()
@@ -145,7 +152,10 @@ class TrainLoop(orbit.AbstractTrainer):
         return sums, last
 
     def _run_step(self, iterator: Iterable) -> Tuple[tf.Tensor, _LastStep]:
+        self._pulse.wait_for_input()
         features, targets = next(iterator)
+        local_batch = self._strategy.experimental_local_results((features, targets))
+        self._pulse.wait_for_step(tf.nest.flatten(local_batch))
         result = self._strategy.run(
             self._make_step, args=(features, targets, self._global_step.read_value())
         )

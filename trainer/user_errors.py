@@ -66,14 +66,14 @@ def run_reporting_errors(command: Callable[[], int]) -> int:
         return _report(f"{error.filename}: {error.strerror}.", USER_ERROR)
     except StorageError as error:
         return _report(str(error), FAULT)
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        return _report(f"{error.filename or 'writing'}: {error.strerror}.", FAULT)
     except ArithmeticError as error:
         if not _is_own(error.__traceback__):
             raise
         return _report(str(error), FAULT)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        return _report(f"{error.filename or 'writing'}: {error.strerror}.", FAULT)
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
         return _report("terminated." if terminated else "interrupted.", exit_code_of(error))

@@ -28,6 +28,7 @@ from trainer.numeric_fault import NumericFaultError
 from trainer.solver import build_optimizer
 from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
+from trainer.watchdog import Watchdog
 
 BATCH = 2
 RATE = 0.002
@@ -71,6 +72,7 @@ class Trained:
             global_step=self.global_step,
             global_batch_size=BATCH,
             interrupts=Interrupts(),
+            watchdog=Watchdog(600),
             learning_rate=self.optimizer.schedule,
             jit_compile=jit_compile,
         )

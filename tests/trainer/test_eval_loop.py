@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from kmax_tf.finite import NonFinitePredictionError
 from tests.trainer import toy
 from trainer.eval_loop import EvalLoop
 from trainer.progress import Progress
+from trainer.watchdog import Watchdog
 
 SIZE = 4
 INFO = load_dataset_info("shapes")
@@ -38,24 +40,53 @@ def _dataset(count, batch_size):
     return tf.data.Dataset.range(count).map(make).batch(batch_size)
 
 
-def _evaluate(strategy, *, count, batch_size, steps=-1):
+def _evaluate(strategy, *, count, batch_size, steps=-1, watchdog=None, slow=lambda data: data):
     with strategy.scope():
         model = toy.ToyModel()
     process = toy.toy_post_processor(SIZE, SKY)
     finished = []
     loop = EvalLoop(
         lambda images: process(model(images, training=False)),
-        dataset=_dataset(count, batch_size),
+        dataset=slow(_dataset(count, batch_size)),
         batch_size=batch_size,
         strategy=strategy,
         make_evaluator=lambda: Evaluator(INFO),
         num_images=count,
         num_pictures=3,
         progress=Progress(total_steps=1, batch_size=1, line_interval=1, stream=io.StringIO()),
+        watchdog=watchdog or Watchdog(600),
         finish=lambda *result: finished.append(result),
     )
     metrics = loop.evaluate(tf.constant(steps))
     return metrics, *finished[0]
+
+
+def test_an_input_that_does_not_come_is_noticed(capfd):
+    come, codes = threading.Event(), []
+
+    def end(code):
+        codes.append(code)
+        come.set()
+
+    def wait(number):
+        if number == 1:
+            come.wait()
+        return number
+
+    def wait_for_the_second(features, targets, evaluated):
+        number = tf.numpy_function(wait, [targets["image_id"][0]], tf.int64)
+        with tf.control_dependencies([number]):
+            return tf.nest.map_structure(tf.identity, (features, targets, evaluated))
+
+    _evaluate(
+        tf.distribute.get_strategy(),
+        count=3,
+        batch_size=1,
+        watchdog=Watchdog(0.5, end=end),
+        slow=lambda data: data.map(wait_for_the_second),
+    )
+    assert codes == [1]
+    assert "seconds evaluation has waited for the input" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

@@ -17,6 +17,7 @@ from trainer.loss_scale import LossScale
 from trainer.numeric_fault import NumericFaultError
 from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
+from trainer.watchdog import Watchdog
 
 BATCH = 4
 
@@ -30,6 +31,7 @@ def _loop(
     jit_compile=None,
     loss_scale=None,
     max_total_loss=0.0,
+    watchdog=None,
 ):
     strategy = strategy or tf.distribute.get_strategy()
     tf.keras.utils.set_random_seed(3)
@@ -59,6 +61,7 @@ def _loop(
         global_step=global_step,
         global_batch_size=BATCH,
         interrupts=interrupts or Interrupts(),
+        watchdog=watchdog or Watchdog(600),
         learning_rate=optimizer.schedule,
         jit_compile=jit_compile,
     )
@@ -297,3 +300,29 @@ def test_an_interrupt_ends_the_loop_after_the_step():
             _train(loop, 10**9)
         assert time.monotonic() - start < 10
         assert int(step.numpy()) > 1
+
+
+@pytest.mark.parametrize("jit_compile", [None, True])
+def test_an_input_that_does_not_come_is_noticed_while_the_loop_runs(jit_compile, capfd):
+    come, codes = threading.Event(), []
+
+    def end(code):
+        codes.append(code)
+        come.set()
+
+    def wait(number):
+        if number == 2:
+            come.wait()
+        return number
+
+    def wait_before_the_third(features, targets):
+        step = targets["image_id"][0] // BATCH
+        with tf.control_dependencies([tf.numpy_function(wait, [step], tf.int64)]):
+            return tf.nest.map_structure(tf.identity, (features, targets))
+
+    loop, _, step = _loop(watchdog=Watchdog(0.5, end=end), jit_compile=jit_compile)
+    loop._make_iterator = lambda start: iter(toy.toy_dataset(BATCH).map(wait_before_the_third))
+    _train(loop, 5)
+    assert codes == [1]
+    assert int(step.numpy()) == 5
+    assert "seconds training has waited for the input" in capfd.readouterr().err
