@@ -35,8 +35,7 @@ def explaining_bad_records(
     """
     try:
         yield
-    # The last: TensorFlow puts the bytes of what is no record into its message.
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, UnicodeDecodeError):
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
         if TRAIN in parts:
             seed = config.trainer_options.seed
             explain_failure(

@@ -257,10 +257,11 @@ def _check_labels(
     made: targets.PixelTargets, label_divisor: int, serialized: tf.Tensor
 ) -> tf.Operation:
     """An assertion that every label belongs to a class."""
-    record = schema.parse_record(serialized, decode_label=False)
+    with tf.control_dependencies([made.unknown_labels]):  # made of the parsed record
+        serialized = tf.identity(serialized)
     return tf.debugging.Assert(
         tf.equal(tf.size(made.unknown_labels), 0),
-        ["Bad record", record.file_name, "has pixels of unknown classes",
+        ["Bad record", schema.file_name_of(serialized), "has pixels of unknown classes",
          made.unknown_labels // label_divisor],
     )  # fmt: skip
 

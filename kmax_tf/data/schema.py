@@ -92,7 +92,12 @@ def parse_record(serialized: tf.Tensor, *, decode_label: bool) -> Record:
     Args:
       serialized: string scalar.
       decode_label: whether the label key must be there; otherwise it is not read.
+
+    Raises:
+      tf.errors.DataLossError: the bytes are no example.
+      tf.errors.InvalidArgumentError: it lacks a key, or has one of another type.
     """
+    serialized = _require_example(serialized)
     keys: Dict[str, tf.io.FixedLenFeature] = {
         IMAGE: tf.io.FixedLenFeature([], tf.string),
         FILE_NAME: tf.io.FixedLenFeature([], tf.string, default_value=""),
@@ -109,6 +114,27 @@ def parse_record(serialized: tf.Tensor, *, decode_label: bool) -> Record:
         width=fields[WIDTH],
         label=fields[LABEL] if decode_label else tf.constant(b""),
     )
+
+
+def file_name_of(serialized: tf.Tensor) -> tf.Tensor:
+    """File name, string scalar, in an example that `parse_record` has parsed before."""
+    key = {FILE_NAME: tf.io.FixedLenFeature([], tf.string, default_value="")}
+    return tf.io.parse_single_example(serialized, key)[FILE_NAME]
+
+
+def _require_example(serialized: tf.Tensor) -> tf.Tensor:
+    """Returns its argument once it was found to be a well-formed example.
+
+    TensorFlow's parser of examples takes the length of a value for a signed number and writes
+    outside of its memory where that is 2 GB or more, which ends the process at best. Protobuf's own
+    parser, which this operation calls, is safe.
+    """
+    sizes, _ = tf.io.decode_proto(
+        serialized, "tensorflow.Example", ["features"], [tf.string], sanitize=True
+    )
+    one = tf.debugging.Assert(tf.equal(sizes[0], 1), ["Bad record: it has no features."])
+    with tf.control_dependencies([one] if one is not None else []):
+        return tf.identity(serialized)
 
 
 def decode_image(record: Record) -> tf.Tensor:

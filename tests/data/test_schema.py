@@ -87,3 +87,36 @@ def test_a_bomb_is_named_and_not_decoded():
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         decode()
     assert "[Bad record] [image_6] [has height and width] [9000 8000]" in caught.value.message
+
+
+def length_prefixed(tag: int, content: bytes, length: int) -> bytes:
+    """A field of a protobuf message that states a length, true or not."""
+    prefix = bytes([tag])
+    while length > 127:
+        prefix += bytes([length & 127 | 128])
+        length >>= 7
+    return prefix + bytes([length]) + content
+
+
+@pytest.mark.parametrize("length", [2**31 - 1, 2**31, 2**32 - 1])
+def test_a_value_that_states_gigabytes_does_not_end_the_process(length):
+    """TensorFlow's parser by itself writes outside of its memory."""
+    content = length_prefixed(10, b"abc", length)
+    for tag in (10, 18, 10, 10):  # bytes_list, value of the map, entry of the map, features
+        content = length_prefixed(tag, content, len(content))
+        if tag == 18:
+            content = length_prefixed(10, b"image/encoded", 13) + content
+    with pytest.raises(tf.errors.DataLossError):
+        schema.parse_record(tf.constant(content), decode_label=True)
+    in_graph = tf.data.Dataset.from_tensors(content).map(
+        lambda serialized: schema.parse_record(serialized, decode_label=True)
+    )
+    with pytest.raises(tf.errors.DataLossError):
+        list(in_graph)
+
+
+@pytest.mark.parametrize("content", [b"\x80\xff", b"no record", b"", b"\x0a\x00\x0a"])
+def test_what_is_no_example_is_refused(content):
+    errors = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
+    with pytest.raises(errors):
+        schema.parse_record(tf.constant(content), decode_label=True)

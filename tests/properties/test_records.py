@@ -52,7 +52,7 @@ def test_the_graph_agrees_with_the_check(content):
         record = schema.parse_record(tf.constant(content), decode_label=True)
         shape = schema.decode_image(record).shape[:2]
         read = shape == schema.decode_label(record).shape
-    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # its message holds the record
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
         read = False
     if not read:
         assert record_check.describe_problem(content, INFO, decode_label=True)[1]
@@ -121,11 +121,10 @@ def headers(image: bytes) -> st.SearchStrategy[bytes]:
 @given(st.binary(max_size=200))
 @MANY
 def test_any_record_file_is_counted_or_named(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "any-00000"
+    path = tmp_path_factory.mktemp("any") / "any-00000"
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(b"a record")
     whole = path.read_bytes()
-    records._count_version.cache_clear()
     path.write_bytes(whole + content)
     try:
         found = records.find_records([str(path)])
