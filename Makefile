@@ -1,4 +1,4 @@
-# make demo | test | test-slow | fuzz | lint | protos | install | clean
+# make demo | test | test-slow | test-faults | fuzz | lint | protos | install | clean
 #
 # PYTHON=... chooses the interpreter (3.9 - 3.13). The default one gets .venv, any other
 # .venv-<version>, so both environments can live side by side.
@@ -18,7 +18,7 @@ RUN := runs/shapes_demo
 DATA := data/shapes
 DEMO := configs/shapes/kmax_demo.textproto
 
-.PHONY: demo test test-slow fuzz lint format protos install print-python clean
+.PHONY: demo test test-slow test-faults fuzz lint format protos install print-python clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,10 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+test-faults: install
+	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m tests.faults.kill_and_resume --kills=20
 
 # Stops at the first defect and names the file that repeats it.
 FUZZ_RUNS ?= 1000000

@@ -11,8 +11,10 @@ from typing import Iterator, List, Optional
 import orbit
 import tensorflow as tf
 
+from kmax_tf.data.fingerprint import take_fingerprints
+from kmax_tf.data.records import find_records
 from protos import experiment_pb2
-from trainer import assembly, checkpointing, preflight, run_folder
+from trainer import assembly, checkpointing, distribution, preflight, run_folder, run_record
 from trainer.checkpoint_recovery import recover, require_sound
 from trainer.data_errors import EVAL, TRAIN, explaining_bad_records, name_images
 from trainer.interrupts import Interrupts
@@ -24,6 +26,7 @@ from trainer.solver import build_optimizer
 from trainer.user_errors import exit_code_of
 
 _POLL_SECONDS = 1.0
+_LISTED_CHANGES = 5
 
 
 def run_experiment(
@@ -101,7 +104,7 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     train_summaries.start()
     run.metrics_file.cut_after(run.step)
     _announce("Continuing from", run, manager)
-    run_folder.describe_run(run.model_dir, run.config, run.info)
+    _record_start(run, mode)
     try:
         with _without_messages():
             _train_to_the_end(run, controller, evaluates)
@@ -170,7 +173,7 @@ def _evaluate(run: assembly.Run, mode: str) -> int:
         )
     _announce("Evaluating", run, manager)
     if not (run.model_dir / run_folder.CONFIG).exists():
-        run_folder.describe_run(run.model_dir, run.config, run.info)
+        _record_start(run, mode)
     with _without_messages():
         if mode == "eval":
             controller.evaluate(options.eval_steps)
@@ -203,6 +206,31 @@ def _announce(doing: str, run: assembly.Run, manager: tf.train.CheckpointManager
         note = f" Changed since: {', '.join(changed)}." if changed else ""
         done = " All steps were made." if run.step >= run.last_step else ""
         run.progress.write(f"{doing} {manager.latest_checkpoint}.{note}{done}")
+
+
+def _record_start(run: assembly.Run, mode: str) -> None:
+    """Writes what the run is; says what keeps it from going on exactly as it began."""
+    run_folder.describe_run(run.model_dir, run.config, run.info)
+    sources = {part: getattr(run.config, part) for part in _datasets_of(mode)}
+    changes = run_record.record_session(
+        run.model_dir,
+        step=run.step,
+        mode=mode,
+        seed=run.config.trainer_options.seed,
+        devices=distribution.describe(run.strategy),
+        config_text=(run.model_dir / run_folder.CONFIG).read_text(encoding="utf-8"),
+        data={
+            part: take_fingerprints(find_records(list(options.file_pattern)))
+            for part, options in sources.items()
+        },
+    )
+    if changes and run.step > 0:
+        listed = ", ".join(changes[:_LISTED_CHANGES])
+        more = f" and {len(changes) - _LISTED_CHANGES} more" if changes[_LISTED_CHANGES:] else ""
+        run.progress.write(
+            f"Warning: step {run.step} and later are not what the run would have become; changed "
+            f"since its last start: {listed}{more} ({run_record.RUN_RECORD} has all)."
+        )
 
 
 def _datasets_of(mode: str) -> List[str]:

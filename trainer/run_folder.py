@@ -1,18 +1,12 @@
-"""The files that say what a run was: effective config, classes, versions."""
+"""The files that say what a run was: effective config and classes."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import os
 import pathlib
-import platform
-import subprocess
-from typing import Dict, Iterable, List, Optional
+from typing import Iterable, List
 
 from google.protobuf.message import Message
 
-import kmax_tf
 from kmax_tf.build.config import parse_config, write_config
 from kmax_tf.data.dataset_info import save_dataset_info
 from kmax_tf.structures import DatasetInfo
@@ -20,37 +14,16 @@ from protos import experiment_pb2
 
 CONFIG = "config.textproto"
 LABELS = "labels.json"
-VERSIONS = "versions.json"
 METRICS = "metrics.jsonl"
 PICTURES = "pictures"
-
-_PACKAGES = ("tensorflow", "keras", "tf_keras", "numpy", "tf-models-official", "protobuf")
 
 
 def describe_run(
     model_dir: pathlib.Path, config: experiment_pb2.ExperimentOptions, info: DatasetInfo
 ) -> None:
-    """Writes `config.textproto`, `labels.json` and `versions.json`."""
+    """Writes `config.textproto` and `labels.json`."""
     write_config(config, model_dir / CONFIG)
     save_dataset_info(info, str(model_dir / LABELS))
-    temporary = model_dir / f"{VERSIONS}.tmp"
-    temporary.write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, model_dir / VERSIONS)
-
-
-def versions() -> Dict[str, Optional[str]]:
-    """Versions of what computes; null for what is not installed."""
-    found: Dict[str, Optional[str]] = {
-        "python": platform.python_version(),
-        "kmax_tf": kmax_tf.__version__,
-        "git_revision": _git_revision(),
-    }
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
 
 
 def changed_fields(model_dir: pathlib.Path, config: experiment_pb2.ExperimentOptions) -> List[str]:
@@ -94,20 +67,3 @@ def _differences(old: Message, new: Message, prefix: str) -> List[str]:
 
 def _text(values: Iterable[object]) -> str:
     return "[" + ", ".join(str(value).strip().replace("\n", " ") for value in values) + "]"
-
-
-def _git_revision() -> Optional[str]:
-    root = pathlib.Path(kmax_tf.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        finished = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return finished.stdout.strip()

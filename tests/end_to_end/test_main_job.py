@@ -38,7 +38,7 @@ def test_1_training_evaluates_and_leaves_its_files(kmax, run_folder):
     assert finished.code == 0, finished.err
     assert "Things" in finished.out and "Stuff" in finished.out
     made = {path.name for path in run_folder.iterdir()}
-    expected = {"config.textproto", "labels.json", "versions.json", "metrics.jsonl", "checkpoint"}
+    expected = {"config.textproto", "labels.json", "run.json", "metrics.jsonl", "checkpoint"}
     assert expected | {"train", "eval", "pictures", "ckpt-2.index"} <= made
     lines = lines_of(run_folder)
     assert [line["step"] for line in lines if "loss/total" in line] == [1, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from kmax_tf.data.dataset_info import load_dataset_info
+from tests.faults.compare_runs import compare_runs
 from tests.trainer import toy
 from trainer import assembly
 from trainer.train_loop import TrainLoop
@@ -25,7 +27,7 @@ def test_train_and_evaluate_leaves_what_is_promised(run, tmp_path, capfd):
     folder = tmp_path / "run"
     assert {p.name for p in folder.iterdir()} == {
         "best", "checkpoint", "config.textproto", "eval", "labels.json", "metrics.jsonl",
-        "pictures", "train", "versions.json",
+        "pictures", "run.json", "train",
         *(f"ckpt-{s}.{e}" for s in (3, 4) for e in ("index", "data-00000-of-00001")),
     }  # fmt: skip
     rows = _rows(folder)
@@ -140,6 +142,41 @@ def test_a_compiled_run_trains_and_evaluates_as_another(run, tmp_path):
     assert len(rows) == len(plain)
     for row, expected in zip(rows, plain):
         assert row == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_seed_decides_every_bit(run, tmp_path):
+    assert run(folder="one") == run(folder="two") == 0
+    found = compare_runs(tmp_path / "one", tmp_path / "two")
+    assert found.different == []
+    assert {"metrics.jsonl", "ckpt-4: all 23 tensors"} <= set(found.equal)
+    assert run("--set=trainer_options.seed=2", folder="three") == 0
+    different = compare_runs(tmp_path / "one", tmp_path / "three").different
+    assert "metrics.jsonl" in different
+    assert any(line.startswith("ckpt-4: ") for line in different)
+
+
+def test_changed_data_is_a_warning_that_names_the_files(run, tmp_path, data_folder, capfd):
+    data = tmp_path / "data"
+    shutil.copytree(data_folder, data)
+    assert run(f"--set=KMAX_DATA={data}", steps=1) == 0
+    # The data may move, or have been evaluated, without a warning.
+    assert run(steps=2) == 0
+    assert run("--mode=eval") == 0
+    assert "Warning" not in capfd.readouterr().out
+    (file,) = (data / "shapes" / "tfrecords").glob("train-*")
+    records = list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for record in reversed(records):
+            writer.write(record)
+    assert run(f"--set=KMAX_DATA={data}", "--mode=train", steps=3) == 0
+    change = f"train_dataset_options: {file.name} has another content"
+    shown = capfd.readouterr().out
+    assert "Warning: step 2 and later are not what the run would have become; chang" in shown
+    assert change in shown
+    sessions = json.loads((tmp_path / "run" / "run.json").read_text())["sessions"]
+    assert [(s["step"], s["mode"], s["changes"]) for s in sessions] == [
+        (0, "train_and_eval", []), (1, "train_and_eval", []), (2, "train", [change]),
+    ]  # fmt: skip
 
 
 def test_a_checkpoint_between_two_summaries_keeps_their_means(run, tmp_path):
