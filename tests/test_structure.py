@@ -24,6 +24,7 @@ FOUNDATION = READERS | {
     "kmax_tf.structures",
     "kmax_tf.shapes",
     "kmax_tf.labels",
+    "kmax_tf.palette",
     "kmax_tf.uniform",
 }
 PARTS = FOUNDATION | {"kmax_tf.layers"}
@@ -36,6 +37,7 @@ ALLOWED = {
     "kmax_tf.image_limits": {"kmax_tf.bounded_files"},
     "kmax_tf.json_files": {"kmax_tf.bounded_files"},
     "kmax_tf.safe_paths": set(),
+    "kmax_tf.palette": set(),
     "kmax_tf.layers": FOUNDATION,
     "kmax_tf.pixel_encoders": PARTS,
     "kmax_tf.pixel_decoders": PARTS | {"kmax_tf.pixel_encoders"},

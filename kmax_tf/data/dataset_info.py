@@ -2,24 +2,24 @@
 
 The format is one JSON object with the fields of `structures.DatasetInfo`, the classes as a list;
 the files in `categories/`, the `dataset_info.json` beside converted records and the `labels.json`
-of a run are all of it. `void_ids` may be absent.
+of a run are all of it. `void_ids` may be absent, and so may the colours of classes: these get
+colours that can be told apart with any colour vision.
 """
 
 from __future__ import annotations
 
-import colorsys
 import json
 import operator
 import os
 import pathlib
 import reprlib
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from kmax_tf.json_files import MAX_DESCRIPTION_BYTES, read_json
+from kmax_tf.palette import Color, distinct_colors
 from kmax_tf.structures import DatasetInfo
 
 CATEGORIES = pathlib.Path(__file__).parent / "categories"
-Color = Tuple[int, int, int]
 
 MAX_CLASSES = 2**16
 """Ids of classes lie below, which those of 16-bit masks do."""
@@ -68,6 +68,7 @@ def parse_dataset_info(content: Dict[str, Any], *, source: str) -> DatasetInfo:
     """
     try:
         classes = sorted(content["classes"], key=lambda entry: entry["id"])
+        palette = distinct_colors(len(classes))
         info = DatasetInfo(
             name=_text(content["name"]),
             num_classes=operator.index(content["num_classes"]),
@@ -75,7 +76,10 @@ def parse_dataset_info(content: Dict[str, Any], *, source: str) -> DatasetInfo:
             label_divisor=operator.index(content["label_divisor"]),
             class_ids=tuple(operator.index(entry["id"]) for entry in classes),
             names=tuple(_text(entry["name"]) for entry in classes),
-            colors=tuple(_color(entry["color"], source) for entry in classes),
+            colors=tuple(
+                _color(entry.get("color") or default, source)
+                for entry, default in zip(classes, palette)
+            ),
             is_thing=tuple(bool(entry["is_thing"]) for entry in classes),
             original_ids=tuple(operator.index(entry["original_id"]) for entry in classes),
             void_ids=tuple(map(operator.index, content.get("void_ids", ()))),
@@ -83,7 +87,7 @@ def parse_dataset_info(content: Dict[str, Any], *, source: str) -> DatasetInfo:
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"`dataset_info` {source} lacks a field or has one of the wrong type: {error!r}; every "
-            "class needs id, name, color, is_thing and original_id, and the object needs name, "
+            "class needs id, name, is_thing and original_id, and the object needs name, "
             "num_classes, ignore_label and label_divisor."
         ) from error
     _check(info, source)
@@ -119,21 +123,6 @@ def format_dataset_info(info: DatasetInfo) -> str:
     fields = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     classes = ",\n".join(f"    {line}" for line in lines)
     return "{\n" + ",\n".join(fields) + f',\n  "classes": [\n{classes}\n  ]\n}}\n'
-
-
-def default_palette(count: int) -> List[Color]:
-    """Well separated colours for classes that come without one; the same for every call.
-
-    Hues advance by the golden angle, so that neighbours in the list are far apart, and lightness
-    alternates between three levels, so that colours differ in more than hue.
-    """
-    palette = []
-    for index in range(count):
-        hue = (index * 0.61803398875) % 1.0
-        value, saturation = ((0.95, 0.75), (0.7, 0.9), (0.85, 0.45))[index % 3]
-        red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-        palette.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return palette
 
 
 def _color(value: Any, source: str) -> Color:

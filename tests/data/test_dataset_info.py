@@ -6,6 +6,7 @@ import json
 import pytest
 
 from kmax_tf.data import dataset_info
+from kmax_tf.palette import distinct_colors
 
 
 @pytest.mark.parametrize(
@@ -90,12 +91,6 @@ def test_broken_files(tmp_path):
         dataset_info.load_dataset_info(str(path))
 
 
-def test_default_palette_is_distinct_and_stable():
-    palette = dataset_info.default_palette(200)
-    assert len(set(palette)) == 200
-    assert palette[:10] == dataset_info.default_palette(10)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -127,3 +122,12 @@ def test_files_beyond_the_limits_are_named(tmp_path):
         ValueError, match=r"classes\.json cannot be read: it has more than the 16777"
     ):
         dataset_info.load_dataset_info(str(path))
+
+
+def test_classes_without_a_color_get_distinct_ones():
+    content = json.loads(dataset_info.format_dataset_info(dataset_info.load_dataset_info("shapes")))
+    for entry in content["classes"][1:]:
+        del entry["color"]
+    info = dataset_info.parse_dataset_info(content, source="test")
+    assert info.colors[0] == tuple(content["classes"][0]["color"])
+    assert info.colors[1:] == tuple(distinct_colors(len(info.colors))[1:])

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 from kmax_tf.data import dataset_info
 from kmax_tf.data.converters import coco_json
+from kmax_tf.palette import distinct_colors
 from kmax_tf.structures import DatasetInfo
 
 LARGEST_ID = 65535  # of a 16-bit mask
@@ -65,7 +66,7 @@ def read_class_list(path: pathlib.Path, *, name: str) -> ClassList:
     ignored = _ignored_ids(content, pixel_values, path)
     things = tuple(entry["name"] for entry in entries if entry["is_thing"])
     head = _own_head(content, entries)
-    palette = dataset_info.default_palette(len(entries))
+    palette = distinct_colors(len(entries))
     classes = [
         {
             **entry,

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 from kmax_tf.data import dataset_info
 from kmax_tf.data.converters import coco_json, panoptic_items
 from kmax_tf.data.converters.panoptic_items import INFO_FILE, Pairs, PanopticItem
+from kmax_tf.palette import distinct_colors
 from kmax_tf.safe_paths import path_inside
 from kmax_tf.structures import DatasetInfo
 
@@ -184,7 +185,7 @@ def info_from_categories(
     divisor = 256
     while divisor <= 2 * most_instances:
         divisor *= 2
-    palette = dataset_info.default_palette(len(categories))
+    palette = distinct_colors(len(categories))
     classes = [
         {
             "id": index + 1,

@@ -6,6 +6,7 @@ import pytest
 
 from kmax_tf.data import dataset_info
 from kmax_tf.data.converters.class_list import read_class_list
+from kmax_tf.palette import distinct_colors
 
 CATEGORIES = [
     {"id": 300, "name": "空", "color": [70, 130, 180]},
@@ -28,7 +29,7 @@ def test_categories_with_gaps(tmp_path):
     assert info.original_ids == (7, 300, 40000)
     assert info.names == ("straße", "空", "Ель")
     assert info.colors[:2] == ((128, 64, 128), (70, 130, 180))
-    assert info.colors[2] == dataset_info.default_palette(3)[2]
+    assert info.colors[2] == distinct_colors(3)[2]
     assert info.is_thing == (False, False, False)
     assert classes.ignored_ids == (255,)
     assert classes.things == ("Ель",)
@@ -39,7 +40,7 @@ def test_only_ids_are_required(tmp_path):
     info = read(tmp_path, {"categories": [{"id": 0}, {"id": 9}]}).info
     assert info.names == ("0", "9")
     assert (info.original_ids, info.class_ids) == ((0, 9), (1, 2))
-    assert info.colors == tuple(dataset_info.default_palette(2))
+    assert info.colors == tuple(distinct_colors(2))
 
 
 def test_a_complete_description_keeps_its_ids(tmp_path):
