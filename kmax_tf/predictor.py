@@ -2,89 +2,47 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    overload,
+)
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from kmax_tf.data.dataset_info import load_dataset_info
-from kmax_tf.data.image_files import ImageSource, read_image
+from kmax_tf.data.image_files import ImageSource, find_images, read_image
+from kmax_tf.data.video_files import VideoFile
 from kmax_tf.finite import require_finite
-from kmax_tf.results.coco_panoptic import CocoPanopticWriter
-from kmax_tf.results.overlay import draw_overlay
-from kmax_tf.results.segments import Segment, find_segments
-from kmax_tf.safe_paths import require_file_name
+from kmax_tf.image_batches import RunBatch, batches_of_model, batches_of_saved_model
+from kmax_tf.results.panoptic_result import PanopticResult
+from kmax_tf.results.segments import find_segments
+from kmax_tf.results.tiles import cut_tiles, merge_tiles
 from kmax_tf.structures import DatasetInfo
 
 if TYPE_CHECKING:
     from protos.experiment_pb2 import ExperimentOptions
 
+__all__ = ["PanopticResult", "Predictor"]
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PanopticResult:
-    """What was found in one image.
+TileSize = Union[int, Sequence[int]]
+Unreadable = Callable[[ImageSource, ValueError], None]
 
-    Attributes:
-      name: of the image file, without folder and suffix; `image` for what is no file.
-      image: uint8 [H, W, 3], upright.
-      panoptic: int32 [H, W], `class * label_divisor + instance`; void is `info.void_panoptic`.
-      semantic: int32 [H, W], class of each pixel without any threshold, never void.
-      segments: the segments of `panoptic`, the largest first.
-      info: classes.
-    """
-
-    name: str
-    image: np.ndarray
-    panoptic: np.ndarray
-    semantic: np.ndarray
-    segments: Tuple[Segment, ...]
-    info: DatasetInfo
-
-    def overlay(self, *, show_scores: bool = False) -> Image.Image:
-        """The image with coloured segments, outlines and class names; small images are enlarged."""
-        picture = draw_overlay(
-            self.image, self.panoptic, self.info, self.segments, show_scores=show_scores
-        )
-        return Image.fromarray(picture)
-
-    def save(self, folder: Union[str, os.PathLike]) -> None:
-        """Writes `<name>_overlay.png`, `<name>_panoptic.png` and `<name>_panoptic.json` (COCO)."""
-        folder = pathlib.Path(folder)
-        json_path = folder / f"{self.name}_panoptic.json"
-        with CocoPanopticWriter(folder, self.info, json_path=json_path) as writer:
-            self.write(writer)
-
-    def write(
-        self,
-        writer: CocoPanopticWriter,
-        *,
-        name: Optional[str] = None,
-        image_file: Optional[str] = None,
-    ) -> None:
-        """Writes the two PNGs into the folder of `writer`, and adds the image to its JSON.
-
-        Args:
-          writer: of the results of several images.
-          name: instead of `self.name`, to tell files of the same name apart.
-          image_file: name of the image file in the JSON.
-
-        Raises:
-          ValueError: the name is no file name, or was written before.
-        """
-        name = require_file_name(name or self.name, what="`name` of an image")
-        self.overlay().save(writer.folder / f"{name}_overlay.png")
-        writer.add(
-            self.panoptic,
-            name=f"{name}_panoptic",
-            # COCO names its files by the zero-padded id.
-            image_id=int(name) if name.isdecimal() else name,
-            segments=self.segments,
-            image_file=image_file or name,
-        )
+_SMALLEST_TILE = 16
 
 
 class Predictor:
@@ -94,6 +52,8 @@ class Predictor:
       predictor = Predictor(config, checkpoint="runs/coco_kmax_r50")
       result = predictor("street.jpg")
       result.overlay().save("street_overlay.png")
+
+    Precision and XLA are those of the config. One predictor may be called from several threads.
 
     Args:
       config: experiment config, with `checkpoint` or `model`.
@@ -123,71 +83,246 @@ class Predictor:
                 f"{' and '.join(names) or 'none'}."
             )
         if saved_model is not None:
-            # Kept because a signature alone does not hold the variables of its SavedModel.
-            self.info, self._saved_model = _load_saved_model(saved_model)
-            self._run = self._saved_model.signatures["image_tensor"]
+            self.info, loaded = _load_saved_model(saved_model)
+            self._run = batches_of_saved_model(loaded)
         elif config is None:
             raise ValueError(f"`Predictor` needs a `config` beside `{names[0]}`; received None.")
         else:
             self.info, self._run = _build(config, checkpoint, model)
 
     @overload
-    def __call__(self, image: ImageSource) -> PanopticResult: ...
+    def __call__(
+        self,
+        image: ImageSource,
+        *,
+        tile: Optional[TileSize] = None,
+        tile_overlap: Optional[int] = None,
+        batch_size: int = 1,
+    ) -> PanopticResult: ...
 
     @overload
-    def __call__(self, image: List[ImageSource]) -> List[PanopticResult]: ...
+    def __call__(
+        self,
+        image: List[ImageSource],
+        *,
+        tile: Optional[TileSize] = None,
+        tile_overlap: Optional[int] = None,
+        batch_size: int = 1,
+    ) -> List[PanopticResult]: ...
 
     def __call__(
-        self, image: Union[ImageSource, List[ImageSource]]
+        self,
+        image: Union[ImageSource, List[ImageSource]],
+        *,
+        tile: Optional[TileSize] = None,
+        tile_overlap: Optional[int] = None,
+        batch_size: int = 1,
     ) -> Union[PanopticResult, List[PanopticResult]]:
         """Finds the segments of an image, or of each image of a list.
 
         Args:
           image: a path, the bytes of a file, a PIL image, or uint8 [H, W, 3]; or a list of those.
             EXIF rotation is applied.
+          tile: side, or height and width, in pixels of the image: a larger image is not reduced to
+            the network's input as a whole, but in overlapping tiles of this size, whose segments
+            are joined (`kmax_tf.results.tiles`). For the finest detail, the network's input size.
+          tile_overlap: the fewest pixels that two tiles share; by default a quarter of the shorter
+            side. The things that are to be joined should be recognisable in it.
+          batch_size: how many images of a list, or tiles, go through the network together.
 
         Returns:
           One result, or a list of them for a list.
 
         Raises:
-          ValueError: an image is missing or cannot be read.
+          ValueError: an image is missing or cannot be read, or an option does not fit.
           NonFinitePredictionError: the model's logits are not finite.
         """
+        options = {"tile": tile, "tile_overlap": tile_overlap, "batch_size": batch_size}
         if isinstance(image, list):
-            return [self._predict(each) for each in image]
-        return self._predict(image)
+            return [result for _, result in self.stream(image, **options)]
+        pixels = read_image(image)
+        return self._predict([pixels], [_name(image)], _Options.check(**options))[0]
 
-    def _predict(self, source: ImageSource) -> PanopticResult:
-        image = read_image(source)
-        outputs = self._run(image=tf.constant(image[np.newaxis]))
-        is_file = isinstance(source, (str, os.PathLike))
-        require_finite(outputs["segment_score"], [os.fspath(source) if is_file else "image"])
-        found = {name: value[0].numpy() for name, value in outputs.items()}
-        return PanopticResult(
-            name=pathlib.Path(source).stem if is_file else "image",
-            image=image,
-            panoptic=found["panoptic"],
-            semantic=found["semantic"],
-            segments=tuple(find_segments(found, self.info)),
-            info=self.info,
-        )
+    def stream(
+        self,
+        sources: Iterable[ImageSource],
+        *,
+        tile: Optional[TileSize] = None,
+        tile_overlap: Optional[int] = None,
+        batch_size: int = 1,
+        on_unreadable: Optional[Unreadable] = None,
+    ) -> Iterator[Tuple[ImageSource, PanopticResult]]:
+        """Predicts any number of images, one batch after the other.
+
+        Args:
+          sources: as a single call takes them; a folder stands for the images in it.
+          tile: as in a call.
+          tile_overlap: as in a call.
+          batch_size: as in a call.
+          on_unreadable: called with an image that cannot be read and the error, and the others go
+            on; None = the error is raised.
+
+        Yields:
+          Each image as it was given, and its result, in order.
+
+        Raises:
+          ValueError: as in a call.
+          NonFinitePredictionError: as in a call.
+        """
+        options = _Options.check(tile=tile, tile_overlap=tile_overlap, batch_size=batch_size)
+        for chunk in _chunks(_expand(sources), options.batch_size):
+            readable = []
+            for source in chunk:
+                try:
+                    readable.append((source, read_image(source)))
+                except ValueError as error:
+                    if on_unreadable is None:
+                        raise
+                    on_unreadable(source, error)
+            images = [image for _, image in readable]
+            results = self._predict(images, [_name(source) for source, _ in readable], options)
+            yield from zip([source for source, _ in readable], results)
+
+    def video(
+        self,
+        video: Union[str, os.PathLike, VideoFile],
+        *,
+        tile: Optional[TileSize] = None,
+        tile_overlap: Optional[int] = None,
+        batch_size: int = 1,
+    ) -> Iterator[PanopticResult]:
+        """Predicts the frames of a video, each on its own.
+
+        Args:
+          video: path of a file that OpenCV reads, or an open one.
+          tile: as in a call.
+          tile_overlap: as in a call.
+          batch_size: how many frames, or tiles, go through the network together.
+
+        Yields:
+          One result per frame, called `<name of the file>_<number from 1>`.
+
+        Raises:
+          ValueError: the file is missing or no video, or an option does not fit.
+          NonFinitePredictionError: as in a call.
+        """
+        options = _Options.check(tile=tile, tile_overlap=tile_overlap, batch_size=batch_size)
+        if not isinstance(video, VideoFile):
+            with VideoFile(video) as opened:
+                yield from self._frames(opened, options)
+        else:
+            yield from self._frames(video, options)
+
+    def _frames(self, video: VideoFile, options: _Options) -> Iterator[PanopticResult]:
+        for chunk in _chunks(enumerate(video, start=1), options.batch_size):
+            names = [f"{video.path.stem}_{number:06d}" for number, _ in chunk]
+            yield from self._predict([frame for _, frame in chunk], names, options)
+
+    def _predict(
+        self, images: Sequence[np.ndarray], names: Sequence[str], options: _Options
+    ) -> List[PanopticResult]:
+        """The results of images uint8 [H_i, W_i, 3]; `names` may be paths."""
+        if options.tile is None:
+            everything = self._run_checked(images, names) if images else []
+        else:
+            everything = [self._find_in_tiles(*each, options) for each in zip(images, names)]
+        return [
+            PanopticResult(
+                name=pathlib.Path(name).stem,
+                image=image,
+                panoptic=found["panoptic"],
+                semantic=found["semantic"],
+                segments=tuple(find_segments(found, self.info)),
+                info=self.info,
+            )
+            for image, name, found in zip(images, names, everything)
+        ]
+
+    def _find_in_tiles(
+        self, image: np.ndarray, name: str, options: _Options
+    ) -> Dict[str, np.ndarray]:
+        tiles = cut_tiles(image.shape[:2], tile=options.tile, overlap=options.overlap)
+        found = []
+        for chunk in _chunks(tiles, options.batch_size):
+            found += self._run_checked([tile.cut(image) for tile in chunk], [name] * len(chunk))
+        return found[0] if len(tiles) == 1 else merge_tiles(tiles, found, self.info)
+
+    def _run_checked(
+        self, images: Sequence[np.ndarray], names: Sequence[str]
+    ) -> List[Dict[str, np.ndarray]]:
+        everything = self._run(images)
+        require_finite(np.stack([found["segment_score"] for found in everything]), names)
+        return everything
 
 
-Run = Callable[..., Dict[str, tf.Tensor]]
+class _Options(NamedTuple):
+    """The options of a call, checked.
+
+    Attributes:
+      batch_size: images or tiles that go through the network together.
+      tile: height and width, or None.
+      overlap: of tiles.
+    """
+
+    batch_size: int
+    tile: Optional[Tuple[int, int]]
+    overlap: int
+
+    @classmethod
+    def check(
+        cls, *, tile: Optional[TileSize], tile_overlap: Optional[int], batch_size: int
+    ) -> _Options:
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be at least 1; received {batch_size}.")
+        if tile is None:
+            if tile_overlap is not None:
+                raise ValueError(
+                    f"`tile_overlap` needs `tile`, the size of the tiles; received {tile_overlap} "
+                    "alone."
+                )
+            return cls(batch_size, None, 0)
+        sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
+        if len(sides) != 2 or min(sides) < _SMALLEST_TILE:
+            raise ValueError(
+                f"`tile` must be a height and a width of at least {_SMALLEST_TILE} pixels; "
+                f"received {tile}."
+            )
+        overlap = min(sides) // 4 if tile_overlap is None else tile_overlap
+        cut_tiles(sides, tile=sides, overlap=overlap)  # Before anything is predicted.
+        return cls(batch_size, (sides[0], sides[1]), overlap)
+
+
+def _name(source: ImageSource) -> str:
+    """A path, or `image` for what is no file."""
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else "image"
+
+
+def _expand(sources: Iterable[ImageSource]) -> Iterator[ImageSource]:
+    """The sources, with folders replaced by the images in them."""
+    for source in sources:
+        if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
+            yield from find_images([source])
+        else:
+            yield source
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[List[Any]]:
+    """Lists of `size` items; the last one may be shorter."""
+    iterator = iter(items)
+    return iter(lambda: list(itertools.islice(iterator, size)), [])
 
 
 def _build(
     config: ExperimentOptions,
     checkpoint: Optional[Union[str, os.PathLike]],
     model: Optional[tf.keras.Model],
-) -> Tuple[DatasetInfo, Run]:
+) -> Tuple[DatasetInfo, RunBatch]:
     # Building a model needs far more of the library than running a SavedModel.
     from kmax_tf.build.inference import build_inference
-    from kmax_tf.export.serving import Serving
 
     inference = build_inference(config, checkpoint=checkpoint, model=model)
-    serving = Serving(inference.network, prepare=inference.prepare, input_size=inference.input_size)
-    return inference.info, serving.from_tensor
+    jit_compile = True if config.trainer_options.use_xla else None
+    return inference.info, batches_of_model(inference, jit_compile=jit_compile)
 
 
 def _load_saved_model(folder: Union[str, os.PathLike]) -> Tuple[DatasetInfo, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -56,28 +56,75 @@ def draw_overlay(
     Raises:
       ValueError: image and map have different sizes.
     """
+    segments = find_segments({"panoptic": panoptic}, info) if segments is None else segments
+
+    def paint(canvas: np.ndarray, regions: np.ndarray, scale: int) -> np.ndarray:
+        return paint_regions(canvas, regions, colors, opacity=opacity, scale=scale)
+
+    colors = segment_colors(segments, info)
+    captions = [caption_of(segment, show_score=show_scores) for segment in segments]
+    return draw_segments(
+        image,
+        panoptic,
+        segments,
+        paint,
+        captions=captions if show_names else [],
+        colors=colors,
+        min_side=min_side,
+    )
+
+
+Paint = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""(image uint8 [H, W, 3], regions int32 [H, W], how many pixels make one of the picture) ->
+uint8 [H, W, 3]."""
+
+
+def draw_segments(
+    image: np.ndarray,
+    panoptic: np.ndarray,
+    segments: Sequence[Segment],
+    paint: Paint,
+    *,
+    captions: Sequence[str],
+    colors: np.ndarray,
+    min_side: int,
+) -> np.ndarray:
+    """Paints the regions of a map smoothly at the size of the picture, and writes names into them.
+
+    Args:
+      image: uint8 [H, W, 3].
+      panoptic: int [H, W], panoptic ids.
+      segments: of the map.
+      paint: draws the regions, which are numbered from 1 in the order of `segments`.
+      captions: one per segment, or none at all.
+      colors: uint8 [number of segments, 3], of the plates under the names.
+      min_side: the shorter side of the picture is at least this long.
+
+    Returns:
+      uint8 [H', W', 3], H' and W' at least H and W.
+
+    Raises:
+      ValueError: image and map have different sizes.
+    """
     image, panoptic = np.asarray(image), np.asarray(panoptic)
     if image.shape != (*panoptic.shape, 3):
         raise ValueError(
             f"`image` has to be uint8 [{panoptic.shape[0]}, {panoptic.shape[1]}, 3], the size of "
             f"`panoptic`; received {list(image.shape)}."
         )
-    segments = find_segments({"panoptic": panoptic}, info) if segments is None else segments
-    colors = segment_colors(segments, info)
-    size = _picture_size(panoptic.shape, min_side)
+    size = picture_size(panoptic.shape, min_side)
     scale = 2 if size[0] * size[1] <= _SUPERSAMPLE_PIXELS else 1
     canvas_size = (size[0] * scale, size[1] * scale)
     regions = enlarge_regions(region_map(panoptic, segments), canvas_size)
-    canvas = _resize(image, canvas_size, Image.Resampling.BICUBIC)
-    painted = paint_regions(canvas, regions, colors, opacity=opacity, scale=scale)
-    picture = _resize(painted, size, Image.Resampling.BOX)
-    if not show_names:
+    canvas = resize_picture(image, canvas_size, Image.Resampling.BICUBIC)
+    picture = resize_picture(paint(canvas, regions, scale), size, Image.Resampling.BOX)
+    if not captions:
         return picture
-    captions = [_caption(segment, show_scores) for segment in segments]
     return write_captions(picture, regions[::scale, ::scale], captions, colors)
 
 
-def _caption(segment: Segment, show_score: bool) -> str:
+def caption_of(segment: Segment, *, show_score: bool) -> str:
+    """The name of a segment's class as people say it, with its score in percent on request."""
     name = spoken_name(segment.name)
     if show_score and segment.score is not None:
         name += f" {round(100 * segment.score)}%"
@@ -137,6 +184,7 @@ def draw_comparison(
     ground_truth: np.ndarray,
     prediction: np.ndarray,
     info: DatasetInfo,
+    segments: Optional[Sequence[Segment]] = None,
     *,
     min_side: int = 480,
 ) -> np.ndarray:
@@ -147,16 +195,17 @@ def draw_comparison(
       ground_truth: int [H, W], panoptic ids.
       prediction: int [H, W], panoptic ids.
       info: classes of the data set.
+      segments: of the prediction, where they were found already.
       min_side: the shorter side of each picture is at least this long.
 
     Returns:
       uint8 [H', W', 3].
     """
-    plain = _resize(image, _picture_size(image.shape[:2], min_side), Image.Resampling.BICUBIC)
+    plain = resize_picture(image, picture_size(image.shape[:2], min_side), Image.Resampling.BICUBIC)
     panels = {
         "image": plain,
         "ground truth": draw_overlay(image, ground_truth, info, min_side=min_side),
-        "prediction": draw_overlay(image, prediction, info, min_side=min_side),
+        "prediction": draw_overlay(image, prediction, info, segments, min_side=min_side),
     }
     return draw_grid(
         [add_title(picture, title) for title, picture in panels.items()], columns=len(panels)
@@ -209,7 +258,7 @@ def draw_grid(
     return grid
 
 
-def _picture_size(size: Sequence[int], min_side: int) -> Tuple[int, int]:
+def picture_size(size: Sequence[int], min_side: int) -> Tuple[int, int]:
     """Height and width of the picture: the smallest whole multiple of the image that suffices."""
     factor = max(1, -(-min_side // max(1, min(size))))
     # A thin image must not become a huge picture.
@@ -217,7 +266,8 @@ def _picture_size(size: Sequence[int], min_side: int) -> Tuple[int, int]:
     return size[0] * factor, size[1] * factor
 
 
-def _resize(picture: np.ndarray, size: Tuple[int, int], how: Image.Resampling) -> np.ndarray:
+def resize_picture(picture: np.ndarray, size: Tuple[int, int], how: Image.Resampling) -> np.ndarray:
+    """Resizes a picture uint8 [H, W, 3] to height and width `size`."""
     if picture.shape[:2] == size:
         return picture
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), how))

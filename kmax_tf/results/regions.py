@@ -81,11 +81,30 @@ def paint_regions(
     tinted = (0.5 * pixels + 0.5 * grey) * (1 - opacity) + color * opacity
     is_void = (regions == VOID)[..., np.newaxis]
     painted = np.where(is_void, _hatch(pixels, scale), tinted)
+    return outline_regions(painted, regions, colors, scale=scale)
 
+
+def outline_regions(
+    picture: np.ndarray, regions: np.ndarray, colors: np.ndarray, *, scale: int
+) -> np.ndarray:
+    """Draws a light line between regions, with a rim in the colour of the region on either side.
+
+    Args:
+      picture: uint8 or float32 [H, W, 3], 0..255.
+      regions: int32 [H, W].
+      colors: uint8 [number of segments, 3], of the regions from 1.
+      scale: how many pixels make one pixel of the finished picture.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    painted = picture.astype(np.float32)
+    color = np.concatenate([np.zeros((1, 3)), colors]).astype(np.float32)[regions]
+    is_void = (regions == VOID)[..., np.newaxis]
     edge = _region_edges(regions)
     rim = dilate(edge, round(2.2 * scale))
     line = dilate(edge, max(1, round(0.5 * scale)) - 1)
-    solid = np.where(is_void, pixels * 0.7, color * 0.82)
+    solid = np.where(is_void, painted * 0.7, color * 0.82)
     painted = np.where(rim[..., np.newaxis], 0.15 * painted + 0.85 * solid, painted)
     painted = np.where(line[..., np.newaxis], 0.08 * painted + 0.92 * 255.0, painted)
     return np.clip(np.rint(painted), 0, 255).astype(np.uint8)

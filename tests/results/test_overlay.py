@@ -68,7 +68,9 @@ def test_instances_of_a_class_differ_and_keep_their_color() -> None:
 
 def test_names_as_people_say_them() -> None:
     def caption(name: str, score: float = 0.876) -> str:
-        return overlay._caption(Segment(1, 1, name, True, score, 5, (0, 0, 1, 1)), True)
+        return overlay.caption_of(
+            Segment(1, 1, name, True, score, 5, (0, 0, 1, 1)), show_score=True
+        )
 
     assert caption("wall-other-merged") == "wall 88%"
     assert caption("door-stuff") == "door 88%"
