@@ -167,30 +167,35 @@ def build_train_step(
     )
 
 
+def make_training_dataset(run: Run, start_step: int) -> tf.data.Dataset:
+    """The global batches of training from a step on."""
+    trainer = run.config.trainer_options
+    options = run.config.train_dataset_options
+    return build_dataset(options, training=True, seed=trainer.seed, start_step=start_step)
+
+
 def make_train_loop(
     run: Run, optimizer: Optimizer, interrupts: Interrupts, loss_scale: Optional[LossScale] = None
 ) -> TrainLoop:
     """The inner loop of training; its input starts at the step that the run is at by then."""
-    options = run.config.train_dataset_options
-    trainer = run.config.trainer_options
+    batch_size = run.config.train_dataset_options.batch_size
     step = build_train_step(
         run.config,
         model=run.model,
         optimizer=optimizer,
-        global_batch_size=options.batch_size,
+        global_batch_size=batch_size,
         loss_scale=loss_scale,
     )
 
     def make_iterator(start_step: int) -> Iterator:
-        dataset = build_dataset(options, training=True, seed=trainer.seed, start_step=start_step)
-        return iter(distribution.distribute(dataset, run.strategy))
+        return iter(distribution.distribute(make_training_dataset(run, start_step), run.strategy))
 
     return TrainLoop(
         step,
         strategy=run.strategy,
         make_iterator=make_iterator,
         global_step=run.global_step,
-        global_batch_size=options.batch_size,
+        global_batch_size=batch_size,
         interrupts=interrupts,
         watchdog=make_watchdog(run),
         learning_rate=optimizer.schedule,

@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "import": ("trainer.import_command", "weights of any known format -> checkpoint"),
     "build-data": ("trainer.build_data", "data set -> TFRecords"),
     "show-inputs": ("trainer.show_inputs_command", "picture of what the network is fed"),
+    "replay-step": ("trainer.replay_command", "make a step again that stopped on a numeric fault"),
     "bench": ("trainer.bench_command", "speed, memory and size of a model"),
 }
 

@@ -22,6 +22,7 @@ from trainer.leftovers import remove_leftovers
 from trainer.loss_scale import build_loss_scale
 from trainer.non_finite import naming_images_of
 from trainer.numeric_fault import NumericFaultError
+from trainer.preserve_fault import preserve_fault
 from trainer.solver import build_optimizer
 from trainer.user_errors import exit_code_of
 
@@ -117,7 +118,9 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
         return exit_code_of(error)
     except NumericFaultError as error:
         names = name_images(error.image_ids, list(run.config.train_dataset_options.file_pattern))
-        raise NumericFaultError(f"{error} {names}", error.report) from None
+        message = f"{error} {names}."
+        kept = preserve_fault(run, error.report, message=message, checkpoint=manager.checkpoint)
+        raise NumericFaultError(f"{message} {kept}", error.report) from None
     finally:
         run.progress.close()
     return 0

@@ -166,7 +166,7 @@ class TrainStep:
           scale: float32 scalar, factor on the loss; None = 1.
         """
         with tf.GradientTape() as tape:
-            with random_stream(_own_seed(seed)):
+            with random_stream(own_seed(seed)):
                 output = self._model(features["image"], training=True)
             with tf.name_scope("losses"):
                 terms, diagnostics = self._loss.with_diagnostics(targets, output, seed=seed)
@@ -229,7 +229,7 @@ def _values(gradient: Any) -> tf.Tensor:
     return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
-def _own_seed(seed: tf.Tensor) -> tf.Tensor:
+def own_seed(seed: tf.Tensor) -> tf.Tensor:
     """A seed, int32 [2], for the replica: images on different replicas get different masks."""
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     return tf.random.fold_in(seed, replica, alg="philox")

@@ -338,6 +338,8 @@ def test_a_fault_stops_the_run_and_names_images(run, tmp_path, capfd):
     message = capfd.readouterr().err.splitlines()[-1]
     assert message.startswith("kmax: Step 2: not finite: loss/root, loss/total; images: ")
     assert "= train_00000" in message
+    dump = tmp_path / "run" / "faults" / "step-2"
+    assert message.endswith(f"`kmax replay-step {dump}` makes the step again.")
     assert [p.stem for p in sorted((tmp_path / "run").glob("*.index"))] == ["ckpt-1", "ckpt-2"]
 
 
