@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kmax_tf.build.inference import Inference
-from kmax_tf.export.export import export_saved_model
+from kmax_tf.export.export import ExportOptions, export_saved_model
 from kmax_tf.image_batches import batches_of_model, batches_of_saved_model
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
 
@@ -21,7 +21,7 @@ def run(request, tmp_path_factory):
         return batches_of_model(inference, jit_compile=None)
     folder = tmp_path_factory.mktemp("models")
     export_saved_model(
-        inference, export_dir=folder, version=1, model_name="toy", images=[toy_image(33, 65)]
+        inference, ExportOptions("toy"), export_dir=folder, version=1, images=[toy_image(33, 65)]
     )
     return batches_of_saved_model(tf.saved_model.load(f"{folder}/1"))
 

@@ -15,7 +15,7 @@ from PIL import Image
 import kmax_tf
 from kmax_tf.build.config import load_config
 from kmax_tf.build.inference import Inference, build_inference
-from kmax_tf.export.export import export_saved_model
+from kmax_tf.export.export import ExportOptions, export_saved_model
 from kmax_tf.results.coco_panoptic import read_ids
 from kmax_tf.results.restore import restore_map
 from kmax_tf.structures import PanopticPrediction
@@ -31,9 +31,9 @@ def exported(tmp_path_factory):
     for version in (2, 10):
         export_saved_model(
             inference,
+            ExportOptions("toy"),
             export_dir=folder,
             version=version,
-            model_name="toy",
             images=[toy_image(33, 65)],
         )
     return folder

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import pathlib
 import time
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Union
 
 from kmax_tf.build.config import load_config
+from protos import experiment_pb2
 from trainer.arguments import add_model_arguments
+from trainer.bench.setting import apply_crop, precision_names
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kmax_tf.build.inference import Inference
+    from kmax_tf.export.export import ExportOptions, ExportReport
+    from kmax_tf.export.verify import Comparison
+
+FREE = "free"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,40 +29,194 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--version", type=int, default=1, help="name of the version folder (default: 1)"
     )
+    parser.add_argument(
+        "--precision",
+        choices=precision_names(),
+        help="what the network computes its features in (default: trainer_options.precision); in a "
+        "half type its kernels are stored in it too, which halves the size and changes no result",
+    )
+    parser.add_argument(
+        "--outputs",
+        type=lambda text: tuple(text.split(",")),
+        default=("panoptic", "semantic"),
+        metavar="NAME[,NAME]...",
+        help="what the signatures return beside the rows of segments and the sizes: panoptic, "
+        "semantic (maps of ids), scores (instance_score and semantic_score: two maps of "
+        "confidences), mask_logits (mask_logits and class_logits of all slots, as the network "
+        "gives them) (default: panoptic,semantic)",
+    )
+    parser.add_argument(
+        "--input_size",
+        type=_input_size,
+        metavar="H,W|free",
+        help="size of the network's input (default: the crop size of the evaluation); free: "
+        "resized as for that crop, but padded only as far as the largest image of a request "
+        "needs, which is quicker for images of another shape, while results depend a little on "
+        "the other images of the request",
+    )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        metavar="IMAGE_OR_FOLDER",
+        help="what the SavedModel and the model are compared on (default: three drawn images)",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="write nothing: compare the version that `--export_dir` holds with the checkpoint; "
+        "the other flags have to be those of its export",
+    )
+    parser.add_argument(
+        "--no_latency",
+        action="store_true",
+        help="leave the latency out of the model card, and so the runs that measure it",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exports and verifies; returns 1 when the reloaded SavedModel differs from the model.
 
     Raises:
-      ValueError: the config, the checkpoint or the folder is at fault.
+      ValueError: the config, the checkpoint, an image or the folder is at fault.
       NonFinitePredictionError: the model's logits are not finite.
     """
     start = time.monotonic()
-    config = load_config(arguments.config_file, arguments.set)
+    config = _load(arguments)
 
     from kmax_tf.build.inference import build_inference
-    from kmax_tf.export.export import export_saved_model, version_folder
-    from kmax_tf.export.verify import format_comparisons, verification_images
+    from kmax_tf.export.export import ExportOptions, verify_export, version_folder
+    from kmax_tf.export.outputs import check_choices
+    from kmax_tf.export.server_files import served_name
 
-    version_folder(arguments.export_dir, arguments.version)  # Before the slow part.
-    inference = build_inference(config, checkpoint=arguments.checkpoint)
-    report = export_saved_model(
-        inference,
-        export_dir=arguments.export_dir,
-        version=arguments.version,
-        model_name=config.experiment_name,
-        images=verification_images(inference.input_size),
+    check_choices(arguments.outputs)
+    folder = pathlib.Path(arguments.export_dir, str(arguments.version))
+    if not arguments.verify:
+        version_folder(arguments.export_dir, arguments.version)  # Before the slow part.
+    elif not (folder / "saved_model.pb").exists():
+        raise ValueError(f"`--verify` compares an exported version; received {folder}, none.")
+    options = ExportOptions(
+        model_name=served_name(config.experiment_name),
+        outputs=arguments.outputs,
+        free_size=arguments.input_size == FREE,
+        post_processing=_post_processing(config),
     )
-    print("Reloaded and compared with the model; share of different entries, for scores the")
-    print("largest absolute difference:")
-    print(format_comparisons(report.comparisons))
-    if not report.passed:
-        print(
-            "The reloaded SavedModel differs from the model, so nothing was exported. A score on "
-            "the very edge of a threshold can do this; then another checkpoint passes."
-        )
+    images = _read_images(arguments.images)
+    inference = build_inference(config, checkpoint=arguments.checkpoint)
+    images = images or _drawn_images(inference)
+    if arguments.verify:
+        return _tell(verify_export(folder, inference, options, images))
+    report = _export(arguments, config, inference, options, images)
+    if _tell(report.comparisons):
+        print("Nothing was exported.")
         return 1
+    _tell_server_files(arguments.export_dir, options.model_name)
     seconds = time.monotonic() - start
     print(f"Exported {report.folder} ({report.megabytes:.1f} MB) in {seconds:.0f} s.")
     return 0
+
+
+def _load(arguments: argparse.Namespace) -> experiment_pb2.ExperimentOptions:
+    """The config with the flags applied."""
+    overrides = list(arguments.set)
+    if arguments.precision is not None:
+        overrides.append(f"trainer_options.precision={arguments.precision.upper()}")
+    config = load_config(arguments.config_file, overrides)
+    evaluator = config.evaluator_options
+    if arguments.input_size == FREE:
+        if evaluator.eval_scales or evaluator.add_flipped_images:
+            raise ValueError(
+                "`--input_size=free` needs a single pass: leave `evaluator_options.eval_scales` "
+                "and `add_flipped_images` unset, or give `--input_size=H,W`."
+            )
+    elif arguments.input_size is not None:
+        apply_crop(config, arguments.input_size, flag="--input_size")
+    return config
+
+
+def _export(
+    arguments: argparse.Namespace,
+    config: experiment_pb2.ExperimentOptions,
+    inference: Inference,
+    options: ExportOptions,
+    images: List[np.ndarray],
+) -> ExportReport:
+    from kmax_tf.export.export import export_saved_model
+    from trainer.export_card import describe_export
+
+    return export_saved_model(
+        inference,
+        options,
+        export_dir=arguments.export_dir,
+        version=arguments.version,
+        images=images,
+        describe=lambda folder, comparisons: describe_export(
+            config,
+            inference,
+            options,
+            checkpoint=arguments.checkpoint,
+            folder=folder,
+            comparisons=comparisons,
+            with_latency=not arguments.no_latency,
+        ),
+    )
+
+
+def _post_processing(config: experiment_pb2.ExperimentOptions) -> Dict[str, Union[str, float]]:
+    """The post-processing with its thresholds, defaults included."""
+    message = config.evaluator_options.post_processing
+    method = message.WhichOneof("method")
+    values: Dict[str, Union[str, float]] = {"method": method}
+    for part in (message, getattr(message, method)):
+        for field in part.DESCRIPTOR.fields:
+            if field.message_type is None:
+                # Rounded to what a float32 can hold, so that 0.7 stays 0.7.
+                values[field.name] = float(f"{getattr(part, field.name):.7g}")
+    return values
+
+
+def _drawn_images(inference: Inference) -> List[np.ndarray]:
+    from kmax_tf.export.verify import verification_images
+
+    return verification_images(inference.input_size)
+
+
+def _read_images(paths: Optional[List[str]]) -> List[np.ndarray]:
+    from kmax_tf.data.image_files import find_images, read_image
+
+    return [read_image(path) for path in find_images(paths)] if paths else []
+
+
+def _tell(comparisons: List[Comparison]) -> int:
+    """Prints the table; returns 1 where something differs."""
+    from kmax_tf.export.verify import format_comparisons
+
+    print(
+        "The reloaded SavedModel against the model, and its batches against the same images alone"
+    )
+    print("(share of different entries, for segment_score and logits the largest difference):")
+    print(format_comparisons(comparisons))
+    if all(row.passed for row in comparisons):
+        return 0
+    print(
+        "The reloaded SavedModel differs from the model. A score on the very edge of a threshold "
+        "can do this; then another checkpoint passes."
+    )
+    return 1
+
+
+def _tell_server_files(export_dir: str, name: str) -> None:
+    from kmax_tf.export.server_files import write_server_files
+
+    for path in write_server_files(export_dir, name):
+        print(f"Wrote {path}.")
+
+
+def _input_size(text: str) -> Union[str, Tuple[int, int]]:
+    parts = text.split(",")
+    if text == FREE:
+        return FREE
+    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"must be a height and a width above 0, such as 641,641, or free; received {text!r}"
+        )
+    return int(parts[0]), int(parts[1])

@@ -19,24 +19,30 @@ from kmax_tf.checkpoints.report import summarize
 from kmax_tf.data import geometry
 from kmax_tf.layers.folding import fold_batch_norms
 from kmax_tf.models.averaged_passes import Pass, predict_in_passes
-from kmax_tf.structures import DatasetInfo, ModelOutput, PanopticPrediction
+from kmax_tf.shapes import dimensions
+from kmax_tf.structures import DatasetInfo, MaskPrediction, ModelOutput, PanopticPrediction
 from protos import data_pb2, experiment_pb2
 
 _LOGGER = logging.getLogger(__name__)
 
 Forward = Callable[[tf.Tensor], ModelOutput]
 Prepare = Callable[[tf.Tensor], Tuple[tf.Tensor, tf.Tensor]]
+NetworkWithLogits = Callable[[tf.Tensor], Tuple[PanopticPrediction, MaskPrediction]]
 
 
 class Inference(NamedTuple):
     """A model ready to run.
 
     Attributes:
-      network: float32 [B, h, w, 3] in 0..255 -> `PanopticPrediction` with maps [B, h, w].
+      network: float32 [B, h, w, 3] in 0..255 -> `PanopticPrediction` with maps [B, h, w]; h and w
+        may be others than those of `input_size`, unless the config asks for several passes.
       prepare: uint8 [H, W, 3] -> float32 [h, w, 3] resized and padded, valid size int32 [2].
       input_size: h and w.
       info: classes.
       compute_dtype: what the model computes its features in.
+      stride: both sides of the network's input are multiples of it plus one.
+      network_with_logits: as `network`, but also returns the logits that the maps come from.
+      model: what runs in `network`; its batch norms may be folded.
     """
 
     network: Callable[[tf.Tensor], PanopticPrediction]
@@ -44,6 +50,9 @@ class Inference(NamedTuple):
     input_size: Tuple[int, int]
     info: DatasetInfo
     compute_dtype: str = "float32"
+    stride: int = 32
+    network_with_logits: Optional[NetworkWithLogits] = None
+    model: Optional[tf.keras.Model] = None
 
 
 def build_inference(
@@ -74,12 +83,20 @@ def build_inference(
         fold_batch_norms(built)
     forward, post_process = build_forward(config, built), build_post_processor(config)
     options = inference_dataset_options(config)
+
+    def network_with_logits(images: tf.Tensor) -> Tuple[PanopticPrediction, MaskPrediction]:
+        output = forward(images)
+        return post_process(output, image_size=dimensions(images)[1:3]), output.final
+
     return Inference(
-        network=lambda images: post_process(forward(images)),
+        network=lambda images: network_with_logits(images)[0],
         prepare=build_prepare(options),
         input_size=crop_size(options),
         info=dataset_info_of(options),
         compute_dtype=built.compute_dtype,
+        stride=output_stride(config.model_options),
+        network_with_logits=network_with_logits,
+        model=built,
     )
 
 

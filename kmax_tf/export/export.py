@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
 import tempfile
-from typing import List, NamedTuple, Sequence, Union
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from kmax_tf.build.inference import Inference
 from kmax_tf.data.dataset_info import save_dataset_info
-from kmax_tf.export.serving import Serving
+from kmax_tf.export.half_weights import with_half_weights
+from kmax_tf.export.model_card import write_model_card
+from kmax_tf.export.outputs import DEFAULT_CHOICES, served_network
+from kmax_tf.export.serving import Serving, network_spec
 from kmax_tf.export.verify import Comparison, verify_saved_model
 from kmax_tf.export.warmup import write_warmup_requests
 
 LABELS_FILE = "labels.json"
+POST_PROCESSING_FILE = "post_processing.json"
+
+Describe = Callable[[pathlib.Path, List[Comparison]], Mapping[str, Any]]
+"""(SavedModel folder, comparisons) -> content of its model card."""
+
+
+class ExportOptions(NamedTuple):
+    """How a model is exported.
+
+    Attributes:
+      model_name: under which it is served.
+      outputs: what the signatures return, names in `outputs.CHOICES`.
+      free_size: whether padding that no image of a request needs is cut off.
+      post_processing: method and thresholds, for the assets.
+    """
+
+    model_name: str
+    outputs: Tuple[str, ...] = DEFAULT_CHOICES
+    free_size: bool = False
+    post_processing: Mapping[str, Any] = {}
 
 
 class ExportReport(NamedTuple):
@@ -60,20 +84,24 @@ def version_folder(export_dir: Union[str, os.PathLike], version: int) -> pathlib
 
 def export_saved_model(
     inference: Inference,
+    options: ExportOptions,
     *,
     export_dir: Union[str, os.PathLike],
     version: int,
-    model_name: str,
     images: Sequence[np.ndarray],
+    describe: Optional[Describe] = None,
 ) -> ExportReport:
     """Writes, reloads and compares; the version folder appears at once and only when it agrees.
 
+    A model that computes in a half type is stored in it too (`with_half_weights`).
+
     Args:
       inference: what to export.
+      options: how.
       export_dir: gets `<version>/`, the layout that TF Serving watches.
       version: at least 1, not yet there.
-      model_name: for the warm-up requests.
       images: uint8 [H, W, 3] each, for the comparison.
+      describe: makes the model card; None = there is none.
 
     Raises:
       ValueError: see `version_folder`.
@@ -83,16 +111,12 @@ def export_saved_model(
     # Beside the target, so that the rename is atomic; TF Serving looks at numeric names only.
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".exporting-", dir=folder.parent))
     try:
-        _write(inference, temporary, model_name)
-        comparisons = verify_saved_model(
-            temporary,
-            network=inference.network,
-            prepare=inference.prepare,
-            images=images,
-            compute_dtype=inference.compute_dtype,
-        )
+        _write(inference, options, temporary)
+        comparisons = verify_export(temporary, inference, options, images)
         report = ExportReport(folder, comparisons, _megabytes(temporary))
         if report.passed:
+            if describe is not None:
+                write_model_card(temporary, describe(temporary, comparisons))
             temporary.chmod(0o755)  # Temporary folders are private, a server is another user.
             os.rename(temporary, folder)
     finally:
@@ -100,15 +124,39 @@ def export_saved_model(
     return report
 
 
-def _write(inference: Inference, folder: pathlib.Path, model_name: str) -> None:
-    with tempfile.TemporaryDirectory() as labels_folder:
-        labels_file = os.path.join(labels_folder, LABELS_FILE)
-        save_dataset_info(inference.info, labels_file)
-        serving = Serving(
-            inference.network, prepare=inference.prepare, input_size=inference.input_size
-        )
-        serving.save(folder, labels_file=labels_file)
-    write_warmup_requests(folder, model_name=model_name, input_size=inference.input_size)
+def verify_export(
+    folder: Union[str, os.PathLike],
+    inference: Inference,
+    options: ExportOptions,
+    images: Sequence[np.ndarray],
+) -> List[Comparison]:
+    """Compares a SavedModel with the model; see `verify_saved_model`."""
+    return verify_saved_model(
+        folder,
+        network=served_network(inference, options.outputs),
+        prepare=inference.prepare,
+        images=images,
+        compute_dtype=inference.compute_dtype,
+        stride=inference.stride if options.free_size else None,
+    )
+
+
+def _write(inference: Inference, options: ExportOptions, folder: pathlib.Path) -> None:
+    stride = inference.stride if options.free_size else None
+    network = served_network(inference, options.outputs)
+    if inference.compute_dtype != "float32":
+        spec = network_spec(inference.input_size, stride)
+        network = with_half_weights(network, spec, inference.compute_dtype)
+    serving = Serving(
+        network, prepare=inference.prepare, input_size=inference.input_size, stride=stride
+    )
+    with tempfile.TemporaryDirectory() as assets_folder:
+        assets = [os.path.join(assets_folder, name) for name in (LABELS_FILE, POST_PROCESSING_FILE)]
+        save_dataset_info(inference.info, assets[0])
+        text = json.dumps(dict(options.post_processing), indent=2, sort_keys=True)
+        pathlib.Path(assets[1]).write_text(text + "\n", encoding="utf-8")
+        serving.save(folder, assets=assets)
+    write_warmup_requests(folder, model_name=options.model_name, input_size=inference.input_size)
 
 
 def _megabytes(folder: pathlib.Path) -> float:

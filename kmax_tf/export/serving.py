@@ -7,23 +7,17 @@ all run in the graph. No Python function, no custom op, no fixed batch size.
 from __future__ import annotations
 
 import os
-from typing import Callable, Dict, Sequence, Tuple, Union
+from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
 from kmax_tf.data.image_decoding import decode_image
+from kmax_tf.export.outputs import MAPS, ServedNetwork
 from kmax_tf.shapes import resize_nearest
-from kmax_tf.structures import PanopticPrediction
 
 Prepare = Callable[[tf.Tensor], Tuple[tf.Tensor, tf.Tensor]]
 """uint8 [H, W, 3] -> float32 [h, w, 3] resized and padded to the network's input, and its valid
 size int32 [2]."""
-
-Network = Callable[[tf.Tensor], PanopticPrediction]
-"""float32 [B, h, w, 3] in 0..255 -> prediction with maps [B, h, w]."""
-
-MAPS = ("panoptic", "semantic")
-ROWS = ("segment_id", "segment_class", "segment_score")
 
 
 class Serving:
@@ -33,24 +27,30 @@ class Serving:
     signatures: attached, they would be traced once more while saving (a Keras model layer by
     layer), which costs minutes and doubles the size of the graph.
 
-    Both functions return a dict: `panoptic`, `semantic` int32 maps, `segment_id`, `segment_class`
-    int32 [N, Q], `segment_score` float32 [N, Q], `valid_size` int32 [N, 2] (the image inside the
-    network's input) and `image_size` int32 [N, 2].
+    Both functions return a dict: what `network` returns, `valid_size` int32 [N, 2] (the image
+    inside the network's input) and `image_size` int32 [N, 2].
 
     Args:
-      network: model and post-processing in one function.
+      network: model and post-processing in one function (`served_network`).
       prepare: evaluation preprocessing of one image.
       input_size: height and width of the network's input.
+      stride: where it is given, padding that no image of a request needs is cut off, down to a
+        multiple of the stride plus one.
     """
 
-    def __init__(self, network: Network, *, prepare: Prepare, input_size: Sequence[int]) -> None:
+    def __init__(
+        self,
+        network: ServedNetwork,
+        *,
+        prepare: Prepare,
+        input_size: Sequence[int],
+        stride: Optional[int] = None,
+    ) -> None:
         self._prepare = prepare
         self._input_size = tuple(input_size)
-        images = tf.TensorSpec([None, *self._input_size, 3], tf.float32)
+        self._stride = stride
         # One traced network, called by both functions: the graph holds it once.
-        self._network = tf.function(
-            lambda prepared: signature_outputs(network(prepared)), input_signature=[images]
-        )
+        self._network = tf.function(network, input_signature=[network_spec(input_size, stride)])
         self.from_bytes = tf.function(
             self._from_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")]
         )
@@ -60,19 +60,19 @@ class Serving:
         )
 
     def save(
-        self, folder: Union[str, os.PathLike], *, labels_file: Union[str, os.PathLike]
+        self, folder: Union[str, os.PathLike], *, assets: Sequence[Union[str, os.PathLike]]
     ) -> None:
         """Writes the SavedModel.
 
         Args:
           folder: gets `saved_model.pb`, `variables/` and `assets/`.
-          labels_file: JSON of the classes, copied into the assets under its own name.
+          assets: files that are copied into the assets under their own names.
         """
         signatures = self.signatures()
         saved = tf.Module(name="kmax")
         # What the graph reads; heads that only training needs stay behind.
         saved.weights = list(signatures["image_tensor"].variables)
-        saved.labels = tf.saved_model.Asset(os.fspath(labels_file))
+        saved.files = [tf.saved_model.Asset(os.fspath(path)) for path in assets]
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(saved, os.fspath(folder), signatures=signatures, options=options)
 
@@ -84,7 +84,7 @@ class Serving:
         }
 
     def _from_bytes(self, image_bytes: tf.Tensor) -> Dict[str, tf.Tensor]:
-        """string [N], JPEG or PNG of any sizes -> outputs with maps int32 [N, h, w]."""
+        """string [N], JPEG or PNG of any sizes -> outputs with maps [N, h, w]."""
 
         def prepare(item: Tuple[tf.Tensor, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             image = decode_image(item[0], place=["`image_bytes` at index", item[1]])
@@ -95,23 +95,28 @@ class Serving:
             (image_bytes, tf.range(tf.size(image_bytes))),
             fn_output_signature=self._prepared_signature() + (tf.TensorSpec([2], tf.int32),),
         )
-        return dict(self._network(images), valid_size=valid_size, image_size=image_size)
+        return dict(self._run(images, valid_size), valid_size=valid_size, image_size=image_size)
 
     def _from_tensor(self, image: tf.Tensor) -> Dict[str, tf.Tensor]:
-        """uint8 [N, H, W, 3] -> outputs with maps int32 [N, H, W]."""
+        """uint8 [N, H, W, 3] -> outputs with maps [N, H, W]."""
         images, valid_size = tf.map_fn(
             self._prepared, image, fn_output_signature=self._prepared_signature()
         )
-        outputs = self._network(images)
+        outputs = self._run(images, valid_size)
         size = tf.shape(image)[1:3]
         # Images of one batch have one size, so they also have one valid size.
         valid_height, valid_width = tf.unstack(valid_size[0])
-        for name in MAPS:
+        for name in [each for each in MAPS if each in outputs]:
             valid = outputs[name][:, :valid_height, :valid_width]
             restored = resize_nearest(tf.expand_dims(valid, -1), tf.unstack(size))
             outputs[name] = tf.squeeze(restored, -1)
         image_size = tf.repeat(tf.expand_dims(size, 0), tf.shape(image)[0], axis=0)
         return dict(outputs, valid_size=valid_size, image_size=image_size)
+
+    def _run(self, images: tf.Tensor, valid_size: tf.Tensor) -> Dict[str, tf.Tensor]:
+        if self._stride is not None:
+            images = cut_padding(images, valid_size, self._stride)
+        return self._network(images)
 
     def _prepared(self, image: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         prepared, valid_size = self._prepare(image)
@@ -127,6 +132,23 @@ class Serving:
         )
 
 
-def signature_outputs(prediction: PanopticPrediction) -> Dict[str, tf.Tensor]:
-    """The part of a prediction that is served: maps [B, h, w] and rows [B, Q]."""
-    return {name: getattr(prediction, name) for name in MAPS + ROWS}
+def network_spec(input_size: Sequence[int], stride: Optional[int]) -> tf.TensorSpec:
+    """What the network is fed: float32 [N, h, w, 3], h and w unknown where a stride is given."""
+    sides = input_size if stride is None else (None, None)
+    return tf.TensorSpec([None, *sides, 3], tf.float32)
+
+
+def cut_padding(images: tf.Tensor, valid_size: tf.Tensor, stride: int) -> tf.Tensor:
+    """Cuts off padding that no image of a batch needs.
+
+    Args:
+      images: float32 [N, h, w, 3], each in the top left corner.
+      valid_size: int32 [N, 2], what each image fills.
+      stride: both sides of the result are multiples of it plus one, but not above h and w.
+
+    Returns:
+      float32 [N, h', w', 3].
+    """
+    largest = tf.reduce_max(valid_size, axis=0)
+    needed = -(-(largest - 1) // stride) * stride + 1
+    return images[:, : needed[0], : needed[1]]

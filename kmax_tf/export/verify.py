@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, NamedTuple, Sequence, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
 
-from kmax_tf.export.serving import MAPS, ROWS, Network, Prepare, signature_outputs
+from kmax_tf.export.outputs import LOGITS, MAPS, ServedNetwork
+from kmax_tf.export.serving import Prepare, cut_padding, network_spec
 from kmax_tf.finite import require_finite
 from kmax_tf.results.restore import restore_map
 
 Outputs = Dict[str, np.ndarray]
 
+MODEL = "model"
+ALONE = "alone"
+
 # The reloaded graph is optimised (folded, fused), so scores may differ by rounding; an integer
 # differs only where a pixel lies within rounding of a threshold.
 ALLOWED_PIXEL_SHARE = 1e-4
-ALLOWED_SCORE_DIFFERENCE = 1e-3
+ALLOWED_DIFFERENCE = 1e-3
 # In half types fused operations round once where single ones round after each step.
 ALLOWED_PIXEL_SHARE_OF_HALF = 1e-2
-ALLOWED_SCORE_DIFFERENCE_OF_HALF = 2e-2
+ALLOWED_DIFFERENCE_OF_HALF = 2e-2
 
 
 class Comparison(NamedTuple):
-    """How far one output of the SavedModel is from the model's.
+    """How far one output of the SavedModel is from what it should be.
 
     Attributes:
       signature: name of the signature.
-      batch: images in the request.
+      batch: images in a request.
       output: name of the output.
-      difference: share of different entries (integers) or largest absolute difference (floats).
+      difference: for maps and integers the share of entries that differ, for `segment_score` the
+        largest absolute difference, for logits that difference relative to the largest logit; of
+        several requests the worst.
       allowed: bound on it.
+      against: `model` = what the model computes, or `alone` = what the SavedModel itself returns
+        for the same image in a request of its own.
     """
 
     signature: str
@@ -39,6 +47,7 @@ class Comparison(NamedTuple):
     output: str
     difference: float
     allowed: float
+    against: str = MODEL
 
     @property
     def passed(self) -> bool:
@@ -49,12 +58,16 @@ class Comparison(NamedTuple):
 def verify_saved_model(
     folder: Union[str, os.PathLike],
     *,
-    network: Network,
+    network: ServedNetwork,
     prepare: Prepare,
     images: Sequence[np.ndarray],
     compute_dtype: str = "float32",
+    stride: Optional[int] = None,
 ) -> List[Comparison]:
-    """Runs both signatures, with one image and with several, against the model run directly.
+    """Runs both signatures, image by image and in a batch, against the model run directly.
+
+    Without `stride` the rows of a batch are also compared with the same images alone. With it, what
+    pads an image depends on the others of its request, so that they may differ.
 
     Args:
       folder: SavedModel version folder.
@@ -62,40 +75,128 @@ def verify_saved_model(
       prepare: evaluation preprocessing, as exported.
       images: uint8 [H, W, 3] each, of different sizes.
       compute_dtype: what the network computes in; bounds are wider for half types.
+      stride: of `Serving`, as exported.
 
     Returns:
-      One row per signature, batch size and output.
+      One row per signature, batch size, output and what it is compared with.
 
     Raises:
       NonFinitePredictionError: the model itself predicts nothing that could be compared.
     """
     signatures = tf.saved_model.load(os.fspath(folder)).signatures
-    references = [_reference(network, prepare, image) for image in images]
-    encoded = [tf.io.encode_png(image).numpy() for image in images]
-    from_bytes = signatures["serving_default"]
-    from_tensor = signatures["image_tensor"]
-
+    from_bytes, from_tensor = signatures["serving_default"], signatures["image_tensor"]
     exact = compute_dtype == "float32"
+    model = _Model(_as_compared(network, prepare, images[0], exact, stride), prepare, stride)
+    # Images of one size: the last one, which is no multiple of anything, and its mirror image.
+    pair = [images[-1], np.ascontiguousarray(images[-1][:, ::-1])]
+
+    def serve_files(batch: Sequence[np.ndarray]) -> Outputs:
+        files = [tf.io.encode_png(image).numpy() for image in batch]
+        return _to_numpy(from_bytes(image_bytes=tf.constant(files)))
+
+    def serve_tensor(batch: Sequence[np.ndarray]) -> Outputs:
+        return _to_numpy(from_tensor(image=tf.constant(np.stack(batch))))
+
     rows: List[Comparison] = []
-    for expected, batch in ((references[:1], encoded[:1]), (references, encoded)):
-        received = _to_numpy(from_bytes(image_bytes=tf.constant(batch)))
-        rows += _compare("serving_default", received, _stack(expected), exact=exact)
-    image, at_image_size = images[-1], _at_image_size(references[-1])
-    mirrored = np.ascontiguousarray(image[:, ::-1])
-    pair = [at_image_size, _at_image_size(_reference(network, prepare, mirrored))]
-    for expected, batch in (([at_image_size], image[None]), (pair, np.stack([image, mirrored]))):
-        received = _to_numpy(from_tensor(image=tf.constant(batch)))
-        rows += _compare("image_tensor", received, _stack(expected), exact=exact)
+    for name, serve, predict, batch in (
+        ("serving_default", serve_files, model, images),
+        ("image_tensor", serve_tensor, lambda each: _at_image_size(model(each)), pair),
+    ):
+        rows += _verify_signature(
+            name, serve, predict, batch, exact=exact, rows_depend_on_batch=stride is not None
+        )
     return rows
+
+
+class _Model:
+    """The model run directly, on images of any sizes: what `serving_default` has to return.
+
+    Args:
+      network: float32 [B, h, w, 3] -> outputs.
+      prepare: preprocessing of one image.
+      stride: see `Serving`.
+    """
+
+    def __init__(self, network: ServedNetwork, prepare: Prepare, stride: Optional[int]) -> None:
+        self._network = network
+        self._prepare = prepare
+        self._stride = stride
+
+    def __call__(self, images: Sequence[np.ndarray]) -> Outputs:
+        prepared = [self._prepare(tf.constant(image)) for image in images]
+        valid_size = tf.stack([tf.cast(size, tf.int32) for _, size in prepared])
+        batch = tf.stack([image for image, _ in prepared])
+        if self._stride is None:
+            # One by one: a batch must not change what comes out.
+            parts = [_to_numpy(self._network(batch[i : i + 1])) for i in range(len(images))]
+            outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        else:
+            outputs = _to_numpy(self._network(cut_padding(batch, valid_size, self._stride)))
+        require_finite(
+            outputs["segment_score"], [f"{i + 1} of the comparison" for i in range(len(images))]
+        )
+        sizes = np.asarray([image.shape[:2] for image in images], np.int32)
+        return dict(outputs, valid_size=valid_size.numpy(), image_size=sizes)
+
+
+def _as_compared(
+    network: ServedNetwork, prepare: Prepare, image: np.ndarray, exact: bool, stride: Optional[int]
+) -> ServedNetwork:
+    """The network operation by operation; in half types as a graph, like the exported one.
+
+    Fused operations round once where single ones round after each, and with so few digits a network
+    can end up with other segments.
+    """
+    if exact:
+        return network
+    spec = network_spec(prepare(tf.constant(image))[0].shape[:2], stride)
+    return tf.function(network, input_signature=[spec])
+
+
+def _verify_signature(
+    signature: str,
+    serve: Callable[[Sequence[np.ndarray]], Outputs],
+    predict: Callable[[Sequence[np.ndarray]], Outputs],
+    images: Sequence[np.ndarray],
+    *,
+    exact: bool,
+    rows_depend_on_batch: bool,
+) -> List[Comparison]:
+    expected = [predict([image]) for image in images]
+    alone = [serve([image]) for image in images]
+    together = serve(images)
+    rows = _worst(
+        [
+            _compare(signature, one, other, exact=exact, batch=1)
+            for one, other in zip(alone, expected)
+        ]
+    )
+    batch = len(images)
+    if rows_depend_on_batch:
+        return rows + _compare(signature, together, predict(images), exact=exact, batch=batch)
+    rows += _compare(signature, together, _stack(expected), exact=exact, batch=batch)
+    same = _compare(signature, together, _stack(alone), exact=exact, batch=batch)
+    return rows + [row._replace(against=ALONE) for row in same]
+
+
+def _worst(requests: Sequence[Sequence[Comparison]]) -> List[Comparison]:
+    """Of each output the row of the request that differs most; NaN is the worst."""
+    return [
+        max(rows, key=lambda row: (np.isnan(row.difference), row.difference))
+        for rows in zip(*requests)
+    ]
 
 
 def format_comparisons(rows: Sequence[Comparison]) -> str:
     """The table that `kmax export` prints."""
-    lines = [f"{'signature':<16} {'batch':>5}  {'output':<14} {'difference':>10} {'allowed':>8}"]
+    lines = [
+        f"{'signature':<16} {'batch':>5}  {'against':<7}  {'output':<14} "
+        f"{'difference':>10} {'allowed':>8}"
+    ]
     for row in rows:
         mark = "" if row.passed else "  DIFFERS"
         lines.append(
-            f"{row.signature:<16} {row.batch:>5}  {row.output:<14} "
+            f"{row.signature:<16} {row.batch:>5}  {row.against:<7}  {row.output:<14} "
             f"{row.difference:>10.2g} {row.allowed:>8.2g}{mark}"
         )
     return "\n".join(lines)
@@ -127,21 +228,17 @@ def _drawn_image(size: Sequence[int], random: np.random.RandomState) -> np.ndarr
     return np.clip(image + random.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
 
 
-def _reference(network: Network, prepare: Prepare, image: np.ndarray) -> Outputs:
-    prepared, valid_size = prepare(tf.constant(image))
-    outputs = _to_numpy(signature_outputs(network(prepared[None])))
-    require_finite(outputs["segment_score"], ["a drawn one"])
-    outputs["valid_size"] = np.asarray(valid_size, np.int32)[None]
-    outputs["image_size"] = np.asarray([image.shape[:2]], np.int32)
-    return outputs
-
-
 def _at_image_size(outputs: Outputs) -> Outputs:
     restored = dict(outputs)
-    for name in MAPS:
-        restored[name] = restore_map(
-            outputs[name][0], outputs["valid_size"][0], outputs["image_size"][0]
-        )[None]
+    for name in [each for each in MAPS if each in outputs]:
+        restored[name] = np.stack(
+            [
+                restore_map(each, valid_size, image_size)
+                for each, valid_size, image_size in zip(
+                    outputs[name], outputs["valid_size"], outputs["image_size"]
+                )
+            ]
+        )
     return restored
 
 
@@ -154,19 +251,29 @@ def _stack(outputs: Sequence[Outputs]) -> Outputs:
 
 
 def _compare(
-    signature: str, received: Outputs, expected: Outputs, *, exact: bool
+    signature: str, received: Outputs, expected: Outputs, *, exact: bool, batch: int
 ) -> List[Comparison]:
-    batch = len(expected["image_size"])
+    share = ALLOWED_PIXEL_SHARE if exact else ALLOWED_PIXEL_SHARE_OF_HALF
+    near = ALLOWED_DIFFERENCE if exact else ALLOWED_DIFFERENCE_OF_HALF
     rows = []
-    for name in [*MAPS, *ROWS, "valid_size", "image_size"]:
-        if name not in received or received[name].shape != expected[name].shape:
+    for name, wanted in expected.items():
+        if name not in received or received[name].shape != wanted.shape:
             difference, allowed = float("nan"), 0.0
         elif name == "segment_score":
-            difference = float(np.max(np.abs(received[name] - expected[name]), initial=0.0))
-            allowed = ALLOWED_SCORE_DIFFERENCE if exact else ALLOWED_SCORE_DIFFERENCE_OF_HALF
+            difference, allowed = _largest_difference(received[name], wanted), near
+        elif name in LOGITS:
+            largest = max(float(np.max(np.abs(wanted), initial=0.0)), 1.0)
+            difference, allowed = _largest_difference(received[name], wanted) / largest, near
+        elif wanted.dtype == np.float32:
+            # Where a pixel changes its slot, its score becomes another one altogether.
+            far = ~(np.abs(received[name] - wanted) <= near)
+            difference, allowed = float(np.mean(far)), share
         else:
-            difference = float(np.mean(received[name] != expected[name]))
-            share = ALLOWED_PIXEL_SHARE if exact else ALLOWED_PIXEL_SHARE_OF_HALF
+            difference = float(np.mean(received[name] != wanted))
             allowed = share if name in MAPS else 0.0
         rows.append(Comparison(signature, batch, name, difference, allowed))
     return rows
+
+
+def _largest_difference(received: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.max(np.abs(received - wanted), initial=0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -11,10 +12,11 @@ import tensorflow as tf
 from kmax_tf.build.inference import Inference
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.export import export as export_module
-from kmax_tf.export.export import export_saved_model, version_folder
+from kmax_tf.export.export import ExportOptions, export_saved_model, version_folder
 from kmax_tf.export.verify import Comparison
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
 
+OPTIONS = ExportOptions("toy", post_processing={"method": "mask_wise", "threshold": 0.7})
 IMAGES = [toy_image(33, 65), toy_image(40, 30, 1)]
 
 
@@ -24,9 +26,9 @@ def inference() -> Inference:
     return Inference(network, prepare, SIZE, INFO)
 
 
-def export(inference, folder, version=1):
+def export(inference, folder, version=1, describe=None):
     return export_saved_model(
-        inference, export_dir=folder, version=version, model_name="toy", images=IMAGES
+        inference, OPTIONS, export_dir=folder, version=version, images=IMAGES, describe=describe
     )
 
 
@@ -35,6 +37,8 @@ def test_version_folder_is_complete(inference, tmp_path):
     assert report.passed
     assert report.folder == tmp_path / "models" / "toy" / "1"
     assert load_dataset_info(str(report.folder / "assets" / "labels.json")) == INFO
+    thresholds = json.loads((report.folder / "assets" / "post_processing.json").read_text())
+    assert thresholds == {"method": "mask_wise", "threshold": 0.7}
     assert (report.folder / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0
     assert [p.name for p in report.folder.parent.iterdir()] == ["1"]
     assert os.stat(report.folder).st_mode & 0o055 == 0o055
@@ -57,6 +61,39 @@ def test_existing_versions_are_left_alone(inference, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file"):
         version_folder(tmp_path / "file", 1)
+
+
+def test_the_card_is_made_from_the_finished_model(inference, tmp_path, monkeypatch):
+    seen = []
+
+    def describe(folder, comparisons):
+        seen.append(len(comparisons))
+        assert (folder / "saved_model.pb").exists()
+        assert not (tmp_path / "1").exists()  # What is served never changes.
+        return {"name": "toy"}
+
+    monkeypatch.setattr(
+        export_module,
+        "write_model_card",
+        lambda folder, card: (folder / "assets.extra" / "card").write_text(card["name"]),
+    )
+    report = export(inference, tmp_path, describe=describe)
+    assert seen == [len(report.comparisons)]
+    assert (report.folder / "assets.extra" / "card").read_text() == "toy"
+
+
+def test_a_free_size_is_exported_and_verified(inference, tmp_path):
+    report = export_saved_model(
+        inference._replace(stride=16),
+        OPTIONS._replace(free_size=True),
+        export_dir=tmp_path,
+        version=1,
+        images=IMAGES,
+    )
+    assert report.passed
+    loaded = tf.saved_model.load(str(report.folder)).signatures["serving_default"]
+    files = tf.constant([tf.io.encode_png(toy_image(20, 31)).numpy()])
+    assert loaded(image_bytes=files)["panoptic"].shape == (1, 33, 33)
 
 
 def test_a_difference_leaves_no_version_behind(inference, tmp_path, monkeypatch):

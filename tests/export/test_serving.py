@@ -10,14 +10,14 @@ import tensorflow as tf
 
 from kmax_tf.export.serving import Serving
 from kmax_tf.results.restore import restore_map
-from tests.export.toy import SIZE, ToyNetwork, prepare, toy_image
+from tests.export.toy import SIZE, ToyNetwork, prepare, served, toy_image
 from tests.image_bombs import HUGE, LARGE, full_png, jpeg_bomb, png_bomb
 
 
 @pytest.fixture(scope="module")
 def serving() -> Serving:
     network = ToyNetwork()
-    return Serving(network, prepare=prepare, input_size=SIZE)
+    return Serving(served(network), prepare=prepare, input_size=SIZE)
 
 
 def png(image: np.ndarray) -> bytes:
@@ -58,7 +58,7 @@ def test_tensor_maps_come_back_at_the_size_of_the_image(serving):
 
 def test_only_variables_that_are_read_are_saved(serving, tmp_path):
     (tmp_path / "labels.json").write_text("{}")
-    serving.save(tmp_path / "saved", labels_file=tmp_path / "labels.json")
+    serving.save(tmp_path / "saved", assets=[tmp_path / "labels.json"])
     assert (tmp_path / "saved" / "assets" / "labels.json").read_text() == "{}"
     variables = tf.saved_model.load(str(tmp_path / "saved")).weights
     assert [variable.shape for variable in variables] == [2]

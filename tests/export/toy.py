@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Callable, Tuple
 
 import numpy as np
 import tensorflow as tf
 
+from kmax_tf.build.inference import Inference
+from kmax_tf.export.outputs import served_network
 from kmax_tf.structures import DatasetInfo, PanopticPrediction
 
 SIZE = (33, 65)
@@ -47,6 +49,11 @@ class ToyNetwork:
             segment_id=tf.where(present, ids, -1),
             segment_score=tf.where(present, tf.constant([0.5, 0.6, 0.7]), 0.0),
         )
+
+
+def served(network: Callable) -> Callable:
+    """The network as it is served by default."""
+    return served_network(Inference(network, prepare, SIZE, INFO))
 
 
 def prepare(image: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,6 +26,14 @@ def test_exports_and_verifies(checkpoint, tmp_path, capsys):
     assert cli.main(["export", *flags, f"--export_dir={tmp_path}", "--version=3"]) == 0
     out = capsys.readouterr().out
     assert f"Exported {tmp_path}/3" in out
+    assert f"Wrote {tmp_path}/models.config" in out
+    card = json.loads((tmp_path / "3" / "assets.extra" / "model_card.json").read_text())
+    assert card["name"] == "tiny"
+    assert card["facts"]["computed in"] == "float32"
+    assert card["latency"]["seconds"] > 0
+    assert "times the forward pass of Keras' ResNet-50" in card["facts"]["latency of an image"]
+    assert card["post_processing"]["reorder_mask_weight"] == 1
+    assert card["signatures"]["serving_default"]["image_bytes (input)"] == "string [None]"
     assert "DIFFERS" not in out
     loaded = tf.saved_model.load(str(tmp_path / "3"))
     image = tf.constant(np.random.RandomState(0).randint(0, 255, (2, 30, 80, 3)), tf.uint8)
@@ -32,8 +42,67 @@ def test_exports_and_verifies(checkpoint, tmp_path, capsys):
     assert outputs["segment_id"].shape == (2, 8)
     assert len(np.unique(outputs["panoptic"])) > 1
 
-    assert cli.main(["export", *flags, f"--export_dir={tmp_path}", "--version=3"]) == 2
+    again = ["export", *flags, f"--export_dir={tmp_path}", "--version=3"]
+    assert cli.main(again) == 2
     assert "already holds version 3" in capsys.readouterr().err
+
+    assert cli.main([*again, "--verify", f"--images={_image(tmp_path)}"]) == 0
+    out = capsys.readouterr().out
+    assert "serving_default      1  alone" in out
+    assert "Exported" not in out
+    other = ["--set", "evaluator_options.post_processing.thing_area_limit=100000"]
+    assert cli.main([*again, *other, "--verify"]) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+def test_half_type_free_size_and_all_outputs(checkpoint, tmp_path, capsys):
+    flags = [f"--config_file={tiny.CONFIG}", f"--checkpoint={checkpoint}"]
+    flags += [f"--export_dir={tmp_path}", "--no_latency"]
+    half = ["--precision=bfloat16", "--input_size=free", "--outputs=scores,mask_logits"]
+    assert cli.main(["export", *flags, *half]) == 0
+    assert "DIFFERS" not in capsys.readouterr().out
+    loaded = tf.saved_model.load(str(tmp_path / "1"))
+    stored = [variable.dtype for variable in loaded.weights]
+    assert stored.count(tf.bfloat16) > 50
+    image = tf.constant(np.random.RandomState(0).randint(0, 255, (1, 20, 80, 3)), tf.uint8)
+    outputs = loaded.signatures["image_tensor"](image=image)
+    assert outputs["instance_score"].shape == (1, 20, 80)
+    assert outputs["mask_logits"].shape == (1, 9, 17, 8)  # 33 x 65 at stride 4, not 65 x 65.
+    assert "panoptic" not in outputs
+    card = json.loads((tmp_path / "1" / "assets.extra" / "model_card.json").read_text())
+    assert card["latency"] is None
+    assert card["facts"]["weights stored in"] == "kernels bfloat16, the rest float32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--outputs=boxes"], "`outputs` accepts panoptic, semantic, scores"),
+        (["--input_size=64,64"], "`--input_size=64,64` does not fit"),
+        (["--input_size=x"], "such as 641,641, or free; received 'x'"),
+        (
+            ["--input_size=free", "--set", "evaluator_options.eval_scales=1,2"],
+            "`--input_size=free` needs a single pass",
+        ),
+        (["--verify"], "`--verify` compares an exported version"),
+        (["--images=nowhere.jpg"], "Image nowhere.jpg does not exist"),
+    ],
+)
+def test_wrong_flags_are_one_sentence(checkpoint, tmp_path, capsys, flags, message):
+    given = [f"--config_file={tiny.CONFIG}", f"--checkpoint={checkpoint}"]
+    try:
+        code = cli.main(["export", *given, f"--export_dir={tmp_path}", *flags])
+    except SystemExit as error:  # Of the argument parser.
+        code = error.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+
+
+def _image(folder) -> str:
+    path = folder / "image.png"
+    pixels = np.random.RandomState(1).randint(0, 255, (50, 40, 3)).astype(np.uint8)
+    path.write_bytes(tf.io.encode_png(pixels).numpy())
+    return str(path)
 
 
 def test_a_difference_is_loud(checkpoint, tmp_path, capsys, monkeypatch):
@@ -44,7 +113,7 @@ def test_a_difference_is_loud(checkpoint, tmp_path, capsys, monkeypatch):
     assert cli.main(["export", *flags, f"--export_dir={tmp_path}"]) == 1
     out = capsys.readouterr().out
     assert "DIFFERS" in out
-    assert "nothing was exported" in out
+    assert "Nothing was exported" in out
     assert list(tmp_path.iterdir()) == []
 
 

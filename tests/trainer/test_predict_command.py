@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from kmax_tf.build.inference import Inference
-from kmax_tf.export.export import export_saved_model
+from kmax_tf.export.export import ExportOptions, export_saved_model
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
 from trainer import cli, predict_command
 
@@ -20,7 +20,7 @@ def saved_model(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("models")
     inference = Inference(ToyNetwork(), prepare, SIZE, INFO)
     export_saved_model(
-        inference, export_dir=folder, version=1, model_name="toy", images=[toy_image(33, 65)]
+        inference, ExportOptions("toy"), export_dir=folder, version=1, images=[toy_image(33, 65)]
     )
     return f"{folder}/1"
 

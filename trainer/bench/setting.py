@@ -61,10 +61,17 @@ def configured_crop(config: experiment_pb2.ExperimentOptions) -> Tuple[int, int]
     return height, width
 
 
-def apply_crop(config: experiment_pb2.ExperimentOptions, crop: Tuple[int, int]) -> None:
+def apply_crop(
+    config: experiment_pb2.ExperimentOptions, crop: Tuple[int, int], *, flag: str = "--crop"
+) -> None:
     """Makes `crop` the input size of training and evaluation.
 
     Limits of the resize that would exceed it are dropped: unset, they are the crop.
+
+    Args:
+      config: changed.
+      crop: height and width.
+      flag: that named the crop, for the message.
 
     Raises:
       ValueError: the model cannot take such a crop.
@@ -80,4 +87,4 @@ def apply_crop(config: experiment_pb2.ExperimentOptions, crop: Tuple[int, int]) 
     try:
         validate(config)
     except ValueError as error:
-        raise ValueError(f"`--crop={crop[0]},{crop[1]}` does not fit: {error}") from None
+        raise ValueError(f"`{flag}={crop[0]},{crop[1]}` does not fit: {error}") from None
