@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 from PIL import Image
@@ -73,10 +73,8 @@ def draw_split(
     """Draws one split; its JSON is written last and says that all files are there."""
     description = json.dumps([_VERSION, split, count, seed, dataclasses.asdict(options)])
     panoptic_json = root / f"panoptic_{split}.json"
-    if panoptic_json.is_file():
-        content = read_json(panoptic_json, MAX_ANNOTATION_BYTES)
-        if content.get("info", {}).get("description") == description:
-            return
+    if panoptic_json.is_file() and _description_in(panoptic_json) == description:
+        return
     images_dir, panoptic_dir = root / "images", root / f"panoptic_{split}"
     images_dir.mkdir(parents=True, exist_ok=True)
     panoptic_dir.mkdir(parents=True, exist_ok=True)
@@ -106,6 +104,14 @@ def draw_split(
         "categories": _categories(info),
     }
     shards.write_atomically(panoptic_json, json.dumps(content))
+
+
+def _description_in(panoptic_json: pathlib.Path) -> Optional[str]:
+    """What a split was drawn from; None where the JSON is none of ours, or damaged."""
+    try:
+        return read_json(panoptic_json, MAX_ANNOTATION_BYTES)["info"]["description"]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _annotate(scene: shapes_drawing.Scene, info: DatasetInfo) -> tuple:

@@ -257,18 +257,21 @@ def _version(path: str) -> Optional[Tuple[int, int]]:
 
 
 def _finished_result(shard: _Shard, strict: bool) -> Optional[_Result]:
-    """Result of a shard that is there and made from the same; None if it must be made.
+    """Result of a shard that is there and made from the same; None if it must be made (again).
 
     With `strict` a shard that lacks images must be made, which is how the error comes about.
     """
     report = pathlib.Path(shard.report_path)
     if not (report.is_file() and pathlib.Path(shard.path).is_file()):
         return None
-    content = read_json(report, MAX_ANNOTATION_BYTES)
-    skipped = [Skipped(**entry) for entry in content.get("skipped", ())]
-    if content["fingerprint"] != shard.fingerprint or (strict and skipped):
+    try:
+        content = read_json(report, MAX_ANNOTATION_BYTES)
+        skipped = [Skipped(**entry) for entry in content.get("skipped", ())]
+        if content["fingerprint"] != shard.fingerprint or (strict and skipped):
+            return None
+        return _Result({name: int(n) for name, n in content["statistics"].items()}, skipped)
+    except (ValueError, TypeError, KeyError, AttributeError):  # another file, or a damaged one
         return None
-    return _Result(content["statistics"], skipped)
 
 
 def _write_all(

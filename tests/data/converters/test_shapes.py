@@ -75,3 +75,13 @@ def test_training_and_validation_differ(tmp_path):
 def test_refuses_no_images(tmp_path):
     with pytest.raises(ValueError, match="num_val"):
         build(tmp_path, num_val=0)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"info": 5}'])
+def test_a_split_whose_json_is_damaged_is_drawn_again(tmp_path, text):
+    build(tmp_path)
+    path = tmp_path / "panoptic_val.json"
+    whole = path.read_text()
+    path.write_text(text)
+    build(tmp_path)
+    assert path.read_text() == whole

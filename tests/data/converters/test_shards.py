@@ -193,3 +193,15 @@ def test_progress_prints_lines_where_there_is_no_terminal(capsys):
     with shards.Progress(4, "Writing", interval=0.0) as progress:
         progress.advance(1)
     assert "Writing: 1 of 4 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "5", "[" * 100_000, "{}", '{"fingerprint": 1}', '{"skipped": [3]}']
+)
+def test_shards_whose_report_is_damaged_are_made_again(tmp_path, text):
+    first = write(tmp_path, list("abcdef"))
+    report = tmp_path / "report" / "train-00001-of-00003.json"
+    report.write_text(text)
+    assert write(tmp_path, list("abcdef")) == {**first, "shards_kept": 2}
+    report.write_text(json.dumps({**json.loads(report.read_text()), "statistics": {"a": "b"}}))
+    assert write(tmp_path, list("abcdef")) == {**first, "shards_kept": 2}
