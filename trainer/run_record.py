@@ -18,6 +18,7 @@ import pathlib
 from typing import Any, Dict, List, Mapping, Sequence
 
 from kmax_tf.data.fingerprint import FileFingerprint
+from kmax_tf.json_files import MAX_DESCRIPTION_BYTES, read_json
 from trainer.versions import read_versions
 
 RUN_RECORD = "run.json"
@@ -82,10 +83,10 @@ def _read(path: pathlib.Path) -> Dict[str, Any]:
     if not path.exists():
         return {"data": {}, "sessions": []}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, MAX_DESCRIPTION_BYTES)
         if isinstance(record["sessions"], list) and isinstance(record["data"], dict):
             return record
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         pass
     raise ValueError(f"{path} must be the record of a run, as kmax writes it: move it away.")
 

@@ -7,6 +7,8 @@ from typing import Dict
 
 import tensorflow as tf
 
+from kmax_tf.json_files import parse_json
+
 
 class RunningMeans(tf.train.experimental.PythonState):
     """Weighted means of named values, gathered over several inner loops.
@@ -36,5 +38,5 @@ class RunningMeans(tf.train.experimental.PythonState):
 
     def deserialize(self, string_value: bytes) -> None:
         """Takes what `serialize` gave, in place of what was gathered."""
-        state = json.loads(string_value)
+        state = parse_json(string_value)
         self._sums, self._counts = state["sums"], state["counts"]
