@@ -13,6 +13,7 @@ import os
 import pathlib
 from typing import Callable, Iterable, List, Mapping, Optional, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from kmax_tf.checkpoints import mapping
@@ -131,7 +132,12 @@ class BestCheckpoint:
         return float(self._best.numpy())
 
     def update(self, value: float) -> bool:
-        """Saves the weights if `value` (percent) is above all before; returns whether it is."""
+        """Saves the weights if `value` (percent) is above all before; returns whether it is.
+
+        Compared as float32, which is what the checkpoint remembers: else the same weights,
+        evaluated once more after an interruption, could be above themselves.
+        """
+        value = float(np.float32(value))
         if not value > self.value:
             return False
         self._best.assign(value)

@@ -132,18 +132,20 @@ def test_the_best_weights_are_kept_and_remembered(tmp_path, metric):
     assert best.update(40.0)
     step.assign(20)
     assert not best.update(39.0)
+    assert best.update(40.1)  # Not a float32; the nearest one is below it.
+    assert not best.update(40.1)
     assert not best.update(float("nan"))
 
     # A model is all that others read from it.
     source = open_source(tmp_path / "best")
     assert {name.split("/")[0] for name in source.shapes} == {"model"}
-    assert source.steps["global_step"] == 10
+    assert source.steps["global_step"] == 20
 
     assert look("another").value == -1.0
     again = look(metric)
-    assert again.value == 40.0
+    assert again.value == np.float32(40.1)
     step.assign(30)
     assert again.update(41.0)
     assert [p.stem for p in (tmp_path / "best").glob("*.index")] == ["ckpt-30"]
     counter = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
-    assert tf.train.load_variable(str(tmp_path / "best"), counter) == 2  # as without the break
+    assert tf.train.load_variable(str(tmp_path / "best"), counter) == 3  # as without the break
