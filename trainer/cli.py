@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "show-inputs": ("trainer.show_inputs_command", "picture of what the network is fed"),
     "replay-step": ("trainer.replay_command", "make a step again that stopped on a numeric fault"),
     "bench": ("trainer.bench_command", "speed, memory and size of a model"),
+    "doctor": ("trainer.doctor_command", "what is here, what is missing, and what mends it"),
 }
 
 
