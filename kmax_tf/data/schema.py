@@ -29,7 +29,7 @@ class Record(NamedTuple):
 
     Attributes:
       image: string scalar, the JPEG or PNG file.
-      file_name: string scalar, without folder and extension.
+      file_name: string scalar, UTF-8, without folder and extension.
       height, width: int64 scalars, the size the writer stated.
       label: string scalar, raw little-endian int32 [height, width]; empty without labels.
     """
@@ -109,7 +109,7 @@ def parse_record(serialized: tf.Tensor, *, decode_label: bool) -> Record:
     fields = tf.io.parse_single_example(serialized, keys)
     return Record(
         image=fields[IMAGE],
-        file_name=fields[FILE_NAME],
+        file_name=_readable(fields[FILE_NAME]),
         height=fields[HEIGHT],
         width=fields[WIDTH],
         label=fields[LABEL] if decode_label else tf.constant(b""),
@@ -119,7 +119,15 @@ def parse_record(serialized: tf.Tensor, *, decode_label: bool) -> Record:
 def file_name_of(serialized: tf.Tensor) -> tf.Tensor:
     """File name, string scalar, in an example that `parse_record` has parsed before."""
     key = {FILE_NAME: tf.io.FixedLenFeature([], tf.string, default_value="")}
-    return tf.io.parse_single_example(serialized, key)[FILE_NAME]
+    return _readable(tf.io.parse_single_example(serialized, key)[FILE_NAME])
+
+
+def _readable(name: tf.Tensor) -> tf.Tensor:
+    """The name, string scalar, with replacements for what is not UTF-8.
+
+    A message of TensorFlow that holds other bytes becomes a `UnicodeDecodeError` about the message.
+    """
+    return tf.strings.unicode_transcode(name, "UTF-8", "UTF-8", errors="replace")
 
 
 def _require_example(serialized: tf.Tensor) -> tf.Tensor:

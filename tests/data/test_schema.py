@@ -120,3 +120,16 @@ def test_what_is_no_example_is_refused(content):
     errors = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
     with pytest.raises(errors):
         schema.parse_record(tf.constant(content), decode_label=True)
+
+
+def test_a_name_that_is_no_text_is_readable_in_messages():
+    example = tf.train.Example.FromString(toy_records.record(6, image=b"no image"))
+    example.features.feature[schema.FILE_NAME].bytes_list.value[0] = b"a\xc7\x80\xffb"
+    serialized = example.SerializeToString()
+    expected = "a\u01c0\ufffdb"
+    assert schema.file_name_of(tf.constant(serialized)).numpy().decode("utf-8") == expected
+    decode = tf.function(
+        lambda: schema.decode_image(schema.parse_record(tf.constant(serialized), decode_label=True))
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"\[Bad record\] \[{expected}\]"):
+        decode()
