@@ -146,6 +146,7 @@ def demo_job(data: pathlib.Path, steps: int) -> Job:
         "KMAX_DATA": data,
         "train_dataset_options.batch_size": 4,
         f"{trainer}.solver_options.training_number_of_steps": steps,
+        f"{trainer}.ema_decay": 0.9,
         f"{trainer}.steps_per_loop": 5,
         f"{trainer}.save_summaries_steps": 10,
         f"{trainer}.save_checkpoints_steps": 10,
