@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "eval": ("trainer.eval_command", "metrics of a checkpoint"),
     "predict": ("trainer.predict_command", "panoptic pictures of images"),
     "export": ("trainer.export_command", "checkpoint -> SavedModel for TF Serving"),
+    "serve-client": ("trainer.serve_client_command", "pictures of images by a TF Serving address"),
     "import": ("trainer.import_command", "weights of any known format -> checkpoint"),
     "build-data": ("trainer.build_data", "data set -> TFRecords"),
     "show-inputs": ("trainer.show_inputs_command", "picture of what the network is fed"),

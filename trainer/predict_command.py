@@ -6,14 +6,15 @@ import argparse
 import pathlib
 import sys
 import time
-from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Sequence, Tuple
 
 from kmax_tf.build.config import load_config
 from trainer.arguments import add_model_arguments
+from trainer.named_images import describe_result, unique_names
 from trainer.user_errors import INTERRUPTED, USER_ERROR
 
 if TYPE_CHECKING:
-    from kmax_tf.predictor import PanopticResult, Predictor
+    from kmax_tf.predictor import Predictor
     from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 
 PREDICTIONS_JSON = "panoptic.json"
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"`--output_dir` {folder} must be another folder than that of the images: the pictures "
             "would be images of the next run."
         )
-    named = _unique_names(find_images(arguments.images))
+    named = unique_names(find_images(arguments.images))
     predictor = _make_predictor(arguments)
     with CocoPanopticWriter(folder, predictor.info, json_path=folder / PREDICTIONS_JSON) as writer:
         return _predict_all(named, predictor, writer, folder)
@@ -78,7 +79,7 @@ def _predict_all(
             elif number < len(named):
                 seconds = (time.monotonic() - start) / (number - first) * (len(named) - number)
                 progress += f", {seconds:.0f} s left"
-            print(f"{progress}\n{_describe(result)}\n", flush=True)
+            print(f"{progress}\n{describe_result(result)}\n", flush=True)
     except KeyboardInterrupt:
         print(f"Interrupted after {done} of {len(named)} images; their results are in {folder}.")
         return INTERRUPTED
@@ -111,23 +112,3 @@ def _make_predictor(arguments: argparse.Namespace) -> Predictor:
         return Predictor(saved_model=arguments.saved_model)
     config = load_config(arguments.config_file, arguments.set)
     return Predictor(config, checkpoint=arguments.checkpoint)
-
-
-def _unique_names(paths: Sequence[pathlib.Path]) -> List[Tuple[str, pathlib.Path]]:
-    """Names for the results: the file's stem, numbered where it occurs again."""
-    named: Dict[str, pathlib.Path] = {}
-    for path in paths:
-        name, number = path.stem, 1
-        while name in named:
-            number += 1
-            name = f"{path.stem}_{number}"
-        named[name] = path
-    return list(named.items())
-
-
-def _describe(result: PanopticResult) -> str:
-    from kmax_tf.results.segments import format_segments
-
-    height, width = result.panoptic.shape
-    table = format_segments(result.segments, result.panoptic.size)
-    return f"{width} x {height}, {len(result.segments)} segments\n{table}"

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmax_tf.build.inference import Inference
-from kmax_tf.export.export import ExportOptions, export_saved_model
-from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
+from tests.export.toy import toy_image
 from tests.serving import second_runtime
+from tests.serving.toy_export import export_toy
 
 pytestmark = pytest.mark.skipif(
     second_runtime.compiler() is None, reason="no C compiler (cc, gcc or clang) was found"
@@ -18,13 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory):
-    return export_saved_model(
-        Inference(ToyNetwork(), prepare, SIZE, INFO),
-        ExportOptions("toy"),
-        export_dir=tmp_path_factory.mktemp("toy"),
-        version=1,
-        images=[toy_image(33, 65)],
-    ).folder
+    return export_toy(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")

@@ -107,13 +107,13 @@ def test_the_folder_of_the_images_is_refused_for_the_results(saved_model, images
 
 
 def test_an_interrupt_keeps_what_is_finished(saved_model, images, tmp_path, capsys, monkeypatch):
-    describe = predict_command._describe
+    describe = predict_command.describe_result
 
     def interrupted(result):
-        monkeypatch.setattr(predict_command, "_describe", describe)
+        monkeypatch.setattr(predict_command, "describe_result", describe)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(predict_command, "_describe", interrupted)
+    monkeypatch.setattr(predict_command, "describe_result", interrupted)
     output = tmp_path / "out"
     code = cli.main(
         ["predict", f"--saved_model={saved_model}", str(images), f"--output_dir={output}"]

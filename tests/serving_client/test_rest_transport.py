@@ -1,0 +1,81 @@
+"""Requests over REST to a server that answers in TF Serving's format."""
+
+from __future__ import annotations
+
+import socket
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kmax_tf.serving_client.rest_transport import RestTransport
+from kmax_tf.serving_client.transport import NEEDED, Fault, RequestError
+from tests.export.toy import toy_image
+from tests.serving.servers import rest_server
+
+FILES = [tf.io.encode_png(toy_image(*size)).numpy() for size in ((20, 31), (50, 30))]
+
+
+def connect(address, **options):
+    options = {"model_name": "toy", "version": None, "timeout": 30.0, **options}
+    return RestTransport(address, **options)
+
+
+@pytest.mark.parametrize("version", [None, 1])
+def test_what_is_needed_comes_back(rest_address, runner, version):
+    received = connect(rest_address, version=version).send(FILES)
+    expected = runner(FILES)
+    for name in NEEDED:
+        np.testing.assert_array_equal(received[name], expected[name])
+    assert received["segment_score"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "fault", "message"),
+    [
+        ([FILES[0][:50]], {}, Fault.CONTENT, "HTTP 400.*PNG"),
+        ([b""], {}, Fault.CONTENT, "must be a JPEG or PNG"),
+        (FILES, {"model_name": "other"}, Fault.FINAL, "HTTP 404.*other"),
+        (FILES, {"version": 7}, Fault.FINAL, "HTTP 404"),
+    ],
+)
+def test_faults_are_told_apart(rest_address, files, options, fault, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        connect(rest_address, **options).send(files)
+    assert caught.value.fault is fault
+
+
+def test_nobody_there_may_be_there_later():
+    with pytest.raises(RequestError, match="Connection refused") as caught:
+        connect("127.0.0.1:1").send(FILES)
+    assert caught.value.fault is Fault.BUSY
+
+
+def test_a_silent_server_is_given_up():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(RequestError, match="timed out") as caught:
+            connect(address, timeout=0.2).send(FILES)
+    assert caught.value.fault is Fault.BUSY
+
+
+def test_nan_travels():
+    """A server writes it as NaN, which tells that a model's logits were not finite."""
+
+    def run(files):
+        rows = np.full([len(files), 3], np.nan, np.float32)
+        return {
+            **{name: np.zeros([len(files), 2], np.int32) for name in NEEDED},
+            "segment_score": rows,
+        }
+
+    with rest_server("toy", run) as address:
+        assert np.isnan(connect(address).send(FILES)["segment_score"]).all()
+
+
+def test_another_answer_is_named():
+    server = rest_server("toy", lambda files: {"boxes": np.zeros([len(files), 2])})
+    missing = pytest.raises(RequestError, match="must hold `panoptic`")
+    with server as address, missing as caught:
+        connect(address).send(FILES)
+    assert caught.value.fault is Fault.FINAL
