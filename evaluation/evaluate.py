@@ -16,7 +16,7 @@ from evaluation.evaluator import Evaluator
 from evaluation.submissions import COCO_PANOPTIC, open_submission, require_format
 from kmax_tf.build.compilation import jit_compile_of
 from kmax_tf.build.config import require_filled
-from kmax_tf.build.data import build_dataset, dataset_info_of, task_of
+from kmax_tf.build.data import build_dataset, dataset_info_of, find_source, task_of
 from kmax_tf.build.inference import build_inference
 from kmax_tf.data.records import read_file_names
 from kmax_tf.finite import require_finite
@@ -217,7 +217,7 @@ def _prediction_writer(
     if folder is None:
         yield lambda image: None
         return
-    names = read_file_names(options.file_pattern)
+    names = read_file_names(find_source(options))
     if save_format != COCO_PANOPTIC:
         submission = open_submission(save_format, folder, info)
         yield lambda image: submission.add(

@@ -13,14 +13,19 @@ import tensorflow as tf
 from evaluation.crowd import crowd_note
 from evaluation.evaluator import MAIN_METRIC, Evaluator
 from kmax_tf.build.compilation import jit_compile_of
-from kmax_tf.build.data import build_dataset, dataset_info_of, require_same_classes, task_of
+from kmax_tf.build.data import (
+    build_dataset,
+    dataset_info_of,
+    find_source,
+    require_same_classes,
+    task_of,
+)
 from kmax_tf.build.inference import build_forward
 from kmax_tf.build.initial_weights import load_initial_weights, load_weights_to_evaluate
 from kmax_tf.build.losses import build_loss
 from kmax_tf.build.model import build_model
 from kmax_tf.build.post_processing import build_post_processor
 from kmax_tf.checkpoints.report import summarize
-from kmax_tf.data.records import count_records
 from kmax_tf.structures import DatasetInfo
 from protos import experiment_pb2, training_pb2
 from trainer import checkpointing, distribution, pictures, preflight, run_folder
@@ -257,7 +262,7 @@ def make_eval_loop(
         batch_size=options.batch_size,
         strategy=run.strategy,
         make_evaluator=lambda: Evaluator(run.info, task=task, note=note),
-        num_images=count_records(list(options.file_pattern)),
+        num_images=find_source(options).total,
         num_pictures=run.config.evaluator_options.num_vis_samples,
         progress=run.progress,
         watchdog=make_watchdog(run),

@@ -6,11 +6,10 @@ from typing import Dict, List
 
 import tensorflow as tf
 
-from kmax_tf.build.data import build_dataset, require_same_classes
+from kmax_tf.build.data import build_dataset, find_source, require_same_classes
 from kmax_tf.build.initial_weights import load_initial_weights, load_weights_to_evaluate
 from kmax_tf.build.model import build_model
 from kmax_tf.checkpoints.report import summarize
-from kmax_tf.data.records import count_records
 from protos import experiment_pb2, training_pb2
 from trainer import preflight
 from trainer.data_errors import explaining_bad_records
@@ -57,7 +56,7 @@ def run_check(
     if mode in preflight.TRAINING_MODES:
         batch = config.train_dataset_options.batch_size
         steps = solver.training_number_of_steps
-        records = count_records(list(config.train_dataset_options.file_pattern))
+        records = find_source(config.train_dataset_options).total
         lines.append(
             f"steps        {steps:,} of {batch} images = {steps * batch / records:,.1f} epochs"
         )
@@ -109,5 +108,5 @@ def _describe_data(config: experiment_pb2.ExperimentOptions, part: str) -> List[
         batch = next(iter(build_dataset(options, training=training, seed=0, start_step=0)))
     height, width = batch[0]["image"].shape[1:3]
     name = "training data" if training else "evaluation data"
-    records = count_records(list(options.file_pattern))
+    records = find_source(options).total
     return [f"{name}: {records:,} records, read as {height}x{width}, {options.batch_size} a batch"]

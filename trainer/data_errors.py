@@ -7,9 +7,9 @@ from typing import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from kmax_tf.build.data import explain_failure
+from kmax_tf.build.data import find_bad_records, find_source
 from kmax_tf.data import records, schema
-from protos import experiment_pb2
+from protos import data_pb2, experiment_pb2
 
 TRAIN = "train_dataset_options"
 EVAL = "eval_dataset_options"
@@ -36,30 +36,34 @@ def explaining_bad_records(
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
-        if TRAIN in parts:
-            seed = config.trainer_options.seed
-            explain_failure(
-                config.train_dataset_options, training=True, seed=seed, start_step=step()
+        for part in parts:
+            bad = next(
+                find_bad_records(
+                    getattr(config, part),
+                    training=part == TRAIN,
+                    seed=config.trainer_options.seed,
+                    start_step=step(),
+                ),
+                None,
             )
-        if EVAL in parts:
-            source = records.find_records(list(config.eval_dataset_options.file_pattern))
-            explain_failure(config.eval_dataset_options, training=False, batches=source.total)
+            if bad is not None:
+                raise ValueError(f"{bad}.") from None
         raise
 
 
-def name_images(image_ids: Sequence[int], patterns: Sequence[str]) -> str:
+def name_images(image_ids: Sequence[int], options: data_pb2.DatasetOptions) -> str:
     """`id = name (file, record)` of images, to look at what stopped a run.
 
     Args:
       image_ids: as in `Targets`.
-      patterns: globs of the record files.
+      options: the data that they are from.
     """
-    source = records.find_records(patterns)
+    source = find_source(options)
     return "; ".join(f"{i} = {_name(source, i)}" for i in image_ids)
 
 
 def _name(source: records.RecordFiles, image_id: int) -> str:
     path, index = source.locate(image_id)
-    serialized = next(iter(tf.data.TFRecordDataset(path).skip(index)))
-    name = schema.parse_record(serialized, decode_label=False).file_name.numpy()
+    serialized = records.read_record(source, image_id)
+    name = schema.parse_record(tf.constant(serialized), decode_label=False).file_name.numpy()
     return f"{name.decode(errors='replace')} ({path}, record {index})"

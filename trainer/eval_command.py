@@ -79,7 +79,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     from evaluation.evaluate import evaluate_checkpoint
     from evaluation.submissions import COCO_PANOPTIC
-    from kmax_tf.data.records import count_records
+    from kmax_tf.build.data import find_source
     from trainer.data_errors import EVAL, explaining_bad_records
     from trainer.distribution import create_strategy
     from trainer.non_finite import naming_images_of
@@ -88,7 +88,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     # First: which devices are visible can only be said before any of them is used.
     strategy = create_strategy(num_gpus=arguments.num_gpus, tpu=arguments.tpu)
     options = config.eval_dataset_options
-    num_images = count_records(options.file_pattern)
+    num_images = find_source(options).total
     if config.evaluator_options.eval_steps >= 0:
         num_images = min(num_images, config.evaluator_options.eval_steps * options.batch_size)
     progress = Progress(total_steps=0, batch_size=options.batch_size, line_interval=1)

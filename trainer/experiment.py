@@ -11,8 +11,8 @@ from typing import Iterator, List, Optional
 import orbit
 import tensorflow as tf
 
+from kmax_tf.build.data import find_source
 from kmax_tf.data.fingerprint import take_fingerprints
-from kmax_tf.data.records import find_records
 from protos import experiment_pb2
 from trainer import assembly, checkpointing, distribution, preflight, run_folder, run_record
 from trainer.checkpoint_recovery import recover, require_sound
@@ -117,7 +117,7 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
         )
         return exit_code_of(error)
     except NumericFaultError as error:
-        names = name_images(error.image_ids, list(run.config.train_dataset_options.file_pattern))
+        names = name_images(error.image_ids, run.config.train_dataset_options)
         message = f"{error} {names}."
         kept = preserve_fault(run, error.report, message=message, checkpoint=manager.checkpoint)
         raise NumericFaultError(f"{message} {kept}", error.report) from None
@@ -222,10 +222,7 @@ def _record_start(run: assembly.Run, mode: str) -> None:
         seed=run.config.trainer_options.seed,
         devices=distribution.describe(run.strategy),
         config_text=(run.model_dir / run_folder.CONFIG).read_text(encoding="utf-8"),
-        data={
-            part: take_fingerprints(find_records(list(options.file_pattern)))
-            for part, options in sources.items()
-        },
+        data={part: take_fingerprints(find_source(options)) for part, options in sources.items()},
     )
     if changes and run.step > 0:
         listed = ", ".join(changes[:_LISTED_CHANGES])

@@ -23,5 +23,5 @@ def naming_images_of(options: data_pb2.DatasetOptions) -> Iterator[None]:
     try:
         yield
     except NonFinitePredictionError as error:
-        names = name_images(error.images, list(options.file_pattern))
+        names = name_images(error.images, options)
         raise NonFinitePredictionError(f"{error} {names}", error.images) from None

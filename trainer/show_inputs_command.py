@@ -110,14 +110,13 @@ def read_inputs(
     Raises:
       ValueError: options that contradict one another, bad records, or nothing is left.
     """
-    from kmax_tf.build.data import build_dataset
-    from kmax_tf.data.records import find_records
+    from kmax_tf.build.data import build_dataset, find_source
     from kmax_tf.results.input_sheet import NetworkInput
     from trainer.data_errors import explaining_bad_records
 
     part = f"{split}_dataset_options"
     options: data_pb2.DatasetOptions = getattr(config, part)
-    source = find_records(list(options.file_pattern))
+    source = find_source(options)
     first = start_step * options.batch_size
     if split == "eval" and first >= source.total:
         raise ValueError(
@@ -164,9 +163,9 @@ def _read_facts(source: RecordFiles, image_id: int) -> Tuple[str, Tuple[int, int
     import tensorflow as tf
 
     from kmax_tf.data import schema
+    from kmax_tf.data.records import read_record
 
-    path, index = source.locate(image_id)
-    serialized = next(iter(tf.data.TFRecordDataset(path).skip(index)))
+    serialized = tf.constant(read_record(source, image_id))
     record = schema.parse_record(serialized, decode_label=False)
     name = record.file_name.numpy().decode(errors="replace")
     return name, (int(record.height), int(record.width))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Optional, Sequence, Tuple
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -49,6 +49,15 @@ def task_of(options: data_pb2.DatasetOptions) -> Task:
     return Task(data_pb2.DatasetOptions.Task.Name(options.task))
 
 
+def find_source(options: data_pb2.DatasetOptions) -> records.RecordFiles:
+    """The record files; they may be damaged where the options allow bad records.
+
+    Raises:
+      ValueError: they are not there, empty, or damaged.
+    """
+    return records.find_records(options.file_pattern, damage_allowed=options.max_bad_records > 0)
+
+
 def build_dataset(
     options: data_pb2.DatasetOptions,
     *,
@@ -56,6 +65,7 @@ def build_dataset(
     seed: int = 0,
     start_step: int = 0,
     batch_size: Optional[int] = None,
+    excluded: Optional[Mapping[int, int]] = None,
 ) -> tf.data.Dataset:
     """Builds the input of training or evaluation.
 
@@ -66,34 +76,40 @@ def build_dataset(
       seed: decides order and random changes of training.
       start_step: number of batches to leave out, to continue where a run stopped.
       batch_size: instead of `options.batch_size`.
+      excluded: image ids of records to leave out -> training step from which they are. Training
+        uses the next record of the order instead, so all others stay at their steps.
 
     Returns:
       The dataset; see `structures` for keys, shapes and types.
 
     Raises:
-      ValueError: options that contradict one another, or record files that are not there.
+      ValueError: options that contradict one another, or record files that are not there, or of
+        which nothing is left.
     """
     info = dataset_info_of(options)
     crop = crop_size(options)
     resize = resize_options(options, training=training)
-    size = options.batch_size if batch_size is None else batch_size
-    if size < 1:
-        raise ValueError(f"`batch_size` must be at least 1; received {size}.")
+    size = _batch_size(options, batch_size)
     if start_step < 0:
         raise ValueError(f"`start_step` must be at least 0; received {start_step}.")
-    if training:
-        made = training_options(options, info)
+    made = training_options(options, info) if training else None
+    source = find_source(options)
+    left_out = excluded or {}
+    if len(left_out) >= source.total:
+        raise ValueError(f"All {source.total} records of `file_pattern` are left out as bad ones.")
+    if made is not None:
         return pipeline.training_dataset(
-            records.find_records(options.file_pattern),
+            source,
             info,
             options=made,
             batch_size=size,
             seed=seed,
             start_step=start_step,
+            excluded={image_id: step * size for image_id, step in left_out.items()},
         )
     labelled = options.decode_groundtruth_label
     return pipeline.evaluation_dataset(
-        records.find_records(options.file_pattern),
+        source,
         info,
         crop=crop,
         resize=resize,
@@ -101,22 +117,25 @@ def build_dataset(
         target_options=target_options(options, crowd_as_void=False) if labelled else None,
         batch_size=size,
         start_step=start_step,
+        excluded=left_out,
     )
 
 
-def explain_failure(
+def find_bad_records(
     options: data_pb2.DatasetOptions,
     *,
     training: bool,
     seed: int = 0,
     start_step: int = 0,
     batch_size: Optional[int] = None,
+    excluded: Optional[Mapping[int, int]] = None,
     batches: int = 64,
-) -> None:
-    """Looks for the record at which a dataset of `build_dataset` stopped.
+) -> Iterator[record_check.BadRecord]:
+    """Looks for the records at which a dataset of `build_dataset` stopped.
 
     Call it after TensorFlow raised InvalidArgumentError or DataLossError from the input. Order is
-    a function of the seed, so only the batches about to be read are searched.
+    a function of the seed, so training's next batches are looked at until one has bad records;
+    they and those of the evaluation come out in the order in which they would be read.
 
     Args:
       options: as given to `build_dataset`.
@@ -124,31 +143,40 @@ def explain_failure(
       seed: the same.
       start_step: the step that failed.
       batch_size: as given to `build_dataset`.
-      batches: how many to search, at least what is prefetched.
+      excluded: as given to `build_dataset`.
+      batches: of training: how many to search, at least what is prefetched.
 
-    Raises:
-      ValueError: names file, record and image, and what is wrong. Without it, the records of these
-        batches are all right.
+    Returns:
+      Nothing, if the records of these batches are all right.
     """
     info = dataset_info_of(options)
-    source = records.find_records(options.file_pattern)
-    size = options.batch_size if batch_size is None else batch_size
-    start, count = start_step * size, batches * size
-    if training:
-        seeds = [seed]
-        if _paste_options(options.augmentations) is not None:
-            seeds.append(pipeline.partner_seed(seed))
-        streams = [records.shuffled_records(source, seed=s, start=start) for s in seeds]
-    else:
-        streams = [records.ordered_records(source).skip(start)]
+    source = find_source(options)
     labelled = options.decode_groundtruth_label
-    try:
-        for stream in streams:
-            record_check.find_bad_record(
-                source, stream.take(count).as_numpy_iterator(), info, decode_label=labelled
-            )
-    except tf.errors.DataLossError:  # a damaged file: only reading it alone tells where
-        record_check.check_records(options.file_pattern, info, decode_label=labelled)
+    left_out = excluded or {}
+    if not training:
+        kept = (i for i in range(source.total) if i not in left_out)
+        yield from record_check.find_bad_records(source, kept, info, decode_label=labelled)
+        return
+    size = _batch_size(options, batch_size)
+    seeds = pipeline.order_seeds(seed, training_options(options, info))
+    positions = {image_id: step * size for image_id, step in left_out.items()}
+    for step in range(start_step, start_step + batches):
+        image_ids = records.ids_at(
+            range(step * size, (step + 1) * size), source, seeds=seeds, excluded=positions
+        )
+        found = record_check.find_bad_records(source, image_ids, info, decode_label=labelled)
+        first = next(found, None)
+        if first is not None:
+            yield first
+            yield from found
+            return
+
+
+def _batch_size(options: data_pb2.DatasetOptions, given: Optional[int]) -> int:
+    size = options.batch_size if given is None else given
+    if size < 1:
+        raise ValueError(f"`batch_size` must be at least 1; received {size}.")
+    return size
 
 
 def require_same_classes(config: experiment_pb2.ExperimentOptions) -> None:

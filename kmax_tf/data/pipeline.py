@@ -7,11 +7,19 @@ seen.
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 
-from kmax_tf.data import copy_paste, geometry, photometric, records, schema, targets
+from kmax_tf.data import (
+    copy_paste,
+    geometry,
+    photometric,
+    record_order,
+    records,
+    schema,
+    targets,
+)
 from kmax_tf.data.task import read_labels
 from kmax_tf.structures import DatasetInfo, EvalTargets, Features, Sample, Targets
 
@@ -49,6 +57,7 @@ def training_dataset(
     batch_size: int,
     seed: int,
     start_step: int,
+    excluded: record_order.Exclusions,
 ) -> tf.data.Dataset:
     """Endless batches of (Features, Targets), all shapes static.
 
@@ -60,24 +69,30 @@ def training_dataset(
       seed: decides order and all random changes.
       start_step: number of batches to leave out; the first batch is the one that a dataset from
         step 0 gives after as many others.
+      excluded: records to leave out.
     """
     start = start_step * batch_size
-    stream = records.shuffled_records(source, seed=seed, start=start)
-    if options.paste is not None:
-        partners = records.shuffled_records(source, seed=partner_seed(seed), start=start)
-        stream = tf.data.Dataset.zip((stream, partners))
-    else:
-        stream = stream.map(lambda image_id, serialized: ((image_id, serialized),))
+    streams = tuple(
+        records.shuffled_records(source, seed=order_seed, start=start, excluded=excluded)
+        for order_seed in order_seeds(seed, options)
+    )
 
     @tf.autograph.experimental.do_not_convert  # plain graph code; converting it takes seconds
     def make(number: tf.Tensor, elements: tuple) -> Tuple[Features, Targets]:
         return make_training_example(elements, info, options=options, seed=seed, number=number)
 
-    dataset = stream.enumerate(start).map(
-        make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    dataset = (
+        tf.data.Dataset.zip(streams)
+        .enumerate(start)
+        .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     )
     dataset = dataset.batch(batch_size, drop_remainder=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_deterministic())
+
+
+def order_seeds(seed: int, options: TrainingOptions) -> Tuple[int, ...]:
+    """Seed of the order of the images, and of those that are pasted from where some are."""
+    return (seed,) if options.paste is None else (seed, partner_seed(seed))
 
 
 def partner_seed(seed: int) -> int:
@@ -171,6 +186,7 @@ def evaluation_dataset(
     target_options: Optional[targets.TargetOptions],
     batch_size: int,
     start_step: int,
+    excluded: Collection[int],
 ) -> tf.data.Dataset:
     """Every image once, in order, as (Features, Targets, EvalTargets); the last batch may be short.
 
@@ -183,6 +199,7 @@ def evaluation_dataset(
         `image_id`, and `EvalTargets` only `original_size`.
       batch_size: images per step.
       start_step: number of batches to leave out.
+      excluded: image ids of records to leave out.
     """
 
     @tf.autograph.experimental.do_not_convert
@@ -205,7 +222,7 @@ def evaluation_dataset(
         evaluated: EvalTargets = {"original_panoptic": original, "original_size": size}
         return features, _as_targets(made, valid, image_id), evaluated
 
-    dataset = records.ordered_records(source).skip(start_step * batch_size)
+    dataset = records.ordered_records(source, start=start_step * batch_size, excluded=excluded)
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if target_options is None:
         dataset = dataset.batch(batch_size)

@@ -7,7 +7,7 @@ functions look at the records themselves, outside the graph.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,75 +21,62 @@ from kmax_tf.structures import DatasetInfo
 _INTERNALS = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*|\.$", re.DOTALL)
 
 
-def check_records(
-    patterns: Sequence[str],
+class BadRecord(NamedTuple):
+    """A record that cannot be used.
+
+    Attributes:
+      image_id: as in `Targets`; None = the file cannot be read from this record on.
+      file: its record file.
+      record: index in the file.
+      image_name: file name of its image, empty where it cannot be read.
+      problem: what is wrong, a clause that begins with a verb.
+    """
+
+    image_id: Optional[int]
+    file: str
+    record: int
+    image_name: str
+    problem: str
+
+    def __str__(self) -> str:
+        image = f" (image {self.image_name!r})" if self.image_name else ""
+        return f"Record {self.record} of {self.file}{image} {self.problem}"
+
+
+def find_bad_records(
+    source: records.RecordFiles,
+    image_ids: Iterable[int],
     info: DatasetInfo,
     *,
     decode_label: bool,
-    limit: Optional[int] = None,
-) -> int:
-    """Checks records and returns how many were looked at.
+) -> Iterator[BadRecord]:
+    """Looks at records one after the other and gives those that cannot be used.
 
     Args:
-      patterns: globs of record files.
+      source: the files.
+      image_ids: the records to look at.
       info: the classes that labels may have.
       decode_label: whether records must have labels.
-      limit: about how many to look at, the first of each file; None = all.
-
-    Raises:
-      ValueError: names file, record and image of the first bad record.
     """
-    source = records.find_records(patterns)
-    per_file = None if limit is None else -(-limit // len(source.files))
-    checked = 0
-    for file, offset in zip(source.files, source.offsets.tolist()):
-        dataset = tf.data.TFRecordDataset(file).enumerate(offset)
-        if per_file is not None:
-            dataset = dataset.take(per_file)
+    for image_id in image_ids:
+        name = ""
         try:
-            for image_id, serialized in dataset.as_numpy_iterator():
-                raise_if_bad(source, image_id, serialized, info, decode_label=decode_label)
-                checked += 1
+            serialized = records.read_record(source, image_id)
+            name, problem = describe_problem(serialized, info, decode_label=decode_label)
         except tf.errors.DataLossError as error:
-            raise ValueError(
-                f"Record file {file} is damaged at or after record {checked - offset}: "
-                f"{_plain(error)}."
-            ) from error
-    return checked
+            problem = f"fails its checksum: {_plain(error)}"
+        if problem:
+            yield BadRecord(image_id, *source.locate(image_id), name, problem)
 
 
-def find_bad_record(
-    source: records.RecordFiles,
-    stream: Iterable[Any],
-    info: DatasetInfo,
-    *,
-    decode_label: bool,
-) -> None:
-    """Checks the records of a stream; raises ValueError at the first bad one.
-
-    Args:
-      source: the files, to name the record.
-      stream: pairs of image id (integer) and serialised example (bytes).
-      info: the classes.
-      decode_label: whether records must have labels.
-    """
-    for image_id, serialized in stream:
-        raise_if_bad(source, int(image_id), serialized, info, decode_label=decode_label)
-
-
-def raise_if_bad(
-    source: records.RecordFiles,
-    image_id: int,
-    serialized: bytes,
-    info: DatasetInfo,
-    *,
-    decode_label: bool,
-) -> None:
-    """Raises ValueError naming file, record and image unless the record is usable."""
-    name, problem = describe_problem(serialized, info, decode_label=decode_label)
-    if problem:
-        file, index = source.locate(int(image_id))
-        raise ValueError(f"Record {index} of {file} (image {name!r}) {problem}.")
+def find_damaged_files(source: records.RecordFiles) -> List[BadRecord]:
+    """One entry for each file that cannot be read to its end."""
+    return [
+        BadRecord(
+            None, file, record, "", f"cannot be read, {problem}; the rest of the file is left out"
+        )
+        for file, record, problem in source.damages()
+    ]
 
 
 def describe_problem(

@@ -1,50 +1,56 @@
-"""Files of records: finding, counting and reading them in an order that only the seed decides."""
+"""Files of records: finding them, and reading any record of them without those before it."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import os
-import struct
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Collection, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
 
-from kmax_tf.data import schema
+from kmax_tf.data import record_order, schema
+from kmax_tf.data.record_index import FileIndex, index_file
 
-FILES_AT_ONCE = 16
-"""Training mixes the records of this many files, in a new random order every epoch."""
+READS_AT_ONCE = 8
+"""Records on their way from the disk at any time. Encoded COCO records have 1.3 MB."""
 
-SHUFFLE_RECORDS = 512
-"""Records held in memory to be shuffled. Encoded COCO records have 1.3 MB, mostly labels."""
-
-_HEADER = struct.Struct("<QI")  # length of the record and its checksum
-_FOOTER_BYTES = 4
-_GRAPH_SEED = 1
 _END = np.iinfo(np.int64).max
 
 
 class RecordFiles(NamedTuple):
-    """Files in sorted order and the number of records in each."""
+    """Files in sorted order and where their records are; image ids number the readable ones."""
 
     files: Tuple[str, ...]
-    counts: Tuple[int, ...]
+    indexes: Tuple[FileIndex, ...]
+
+    @property
+    def counts(self) -> Tuple[int, ...]:
+        """Number of readable records in each file."""
+        return tuple(index.count for index in self.indexes)
 
     @property
     def total(self) -> int:
-        """Number of records in all files."""
+        """Number of readable records in all files."""
         return sum(self.counts)
 
     @property
-    def offsets(self) -> np.ndarray:
+    def first_ids(self) -> np.ndarray:
         """Image id of the first record of each file, int64."""
         return np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
 
     def locate(self, image_id: int) -> Tuple[str, int]:
         """File and record index within it of an image id."""
         index = int(np.searchsorted(np.cumsum(self.counts), image_id, side="right"))
-        return self.files[index], image_id - int(self.offsets[index])
+        return self.files[index], image_id - int(self.first_ids[index])
+
+    def damages(self) -> List[Tuple[str, int, str]]:
+        """File, first unreadable record and what is wrong, of each file that is damaged."""
+        return [
+            (file, index.count, index.problem)
+            for file, index in zip(self.files, self.indexes)
+            if index.problem is not None
+        ]
 
 
 def list_files(patterns: Sequence[str]) -> List[str]:
@@ -65,8 +71,12 @@ def list_files(patterns: Sequence[str]) -> List[str]:
     return sorted(found)
 
 
-def find_records(patterns: Sequence[str]) -> RecordFiles:
-    """Lists the files and counts their records (only the lengths of records are read).
+def find_records(patterns: Sequence[str], *, damage_allowed: bool = False) -> RecordFiles:
+    """Lists the files and where their records begin (only the lengths of records are read).
+
+    Args:
+      patterns: globs of record files.
+      damage_allowed: whether files may be damaged; their records up to the damage are listed.
 
     Raises:
       ValueError: a pattern matches no file, a file is not a complete TFRecord file, or there is
@@ -74,10 +84,13 @@ def find_records(patterns: Sequence[str]) -> RecordFiles:
     """
     files = list_files(patterns)
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        counts = list(pool.map(_count, files))
-    if not sum(counts):
+        source = RecordFiles(tuple(files), tuple(pool.map(index_file, files)))
+    if not damage_allowed:
+        for file, record, problem in source.damages():
+            raise ValueError(f"Record {record} of {file} cannot be read, {problem}: make it again.")
+    if not source.total:
         raise ValueError(f"`file_pattern` {list(patterns)} matches {len(files)} files, all empty.")
-    return RecordFiles(tuple(files), tuple(counts))
+    return source
 
 
 def count_records(patterns: Sequence[str]) -> int:
@@ -85,105 +98,123 @@ def count_records(patterns: Sequence[str]) -> int:
     return find_records(patterns).total
 
 
-def read_file_names(patterns: Sequence[str]) -> Dict[int, str]:
+def read_record(source: RecordFiles, image_id: int) -> bytes:
+    """One serialised example; empty where the file has become shorter since it was indexed.
+
+    Raises:
+      DataLossError: its checksum is wrong.
+    """
+    record = _open_record(source)(tf.constant(image_id, tf.int64))
+    return record.get_single_element()[1].numpy()
+
+
+def read_file_names(source: RecordFiles, *, excluded: Collection[int] = ()) -> Dict[int, str]:
     """Image id -> file name without folder and extension; reads every record once."""
     names = {}
-    for index, serialized in enumerate(tf.data.TFRecordDataset(list_files(patterns))):
+    for image_id, serialized in ordered_records(source, start=0, excluded=excluded):
         record = schema.parse_record(serialized, decode_label=False)
-        names[index] = record.file_name.numpy().decode("utf-8", errors="replace")
+        names[int(image_id)] = record.file_name.numpy().decode("utf-8", errors="replace")
     return names
 
 
-def ordered_records(source: RecordFiles) -> tf.data.Dataset:
-    """Every record once, in sorted file order: (image id int64, serialised example string)."""
-    return tf.data.TFRecordDataset(list(source.files)).enumerate()
-
-
-def shuffled_records(source: RecordFiles, *, seed: int, start: int) -> tf.data.Dataset:
-    """Endless records in random order, a function of `seed` alone.
-
-    Each epoch permutes the files and reads them in groups of `FILES_AT_ONCE`, whose records are
-    interleaved and shuffled. Groups make it cheap to start anywhere: whole epochs and whole groups
-    before `start` are not read.
+def ordered_records(
+    source: RecordFiles, *, start: int, excluded: Collection[int]
+) -> tf.data.Dataset:
+    """Every record once, in the order of the image ids.
 
     Args:
       source: the files.
-      seed: of the order.
-      start: number of records to leave out.
+      start: number of records to begin after.
+      excluded: image ids of records to leave out; they do not count.
 
     Returns:
       Dataset of (image id int64, serialised example string).
     """
-    counts = np.array(source.counts, np.int64)
-    files = tf.constant(source.files)
-    offsets = tf.constant(source.offsets)
-    groups = -(-len(counts) // FILES_AT_ONCE)
+    if not excluded:
+        return _read(tf.data.Dataset.range(start, source.total), _open_record(source))
+    kept = np.setdiff1d(np.arange(source.total), list(excluded))[start:]
+    return _read(tf.data.Dataset.from_tensor_slices(kept), _open_record(source))
 
-    def file_order(epoch: tf.Tensor) -> tf.Tensor:
-        with tf.device("CPU:0"):
-            return tf.argsort(
-                tf.random.stateless_uniform([len(counts)], tf.stack([seed, epoch])), stable=True
-            )
 
-    def read_file(index: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(files[index]).enumerate(start=offsets[index])
+def shuffled_records(
+    source: RecordFiles, *, seed: int, start: int, excluded: record_order.Exclusions
+) -> tf.data.Dataset:
+    """Endless records in random order, every record once per epoch; see `record_order`.
 
-    def read_group(number: tf.Tensor) -> tf.data.Dataset:
-        # Of this function's own graph. `shuffle` joins it with its seed, so without it the order
-        # would depend on the program's global seed, and a global seed of 0 would be an error.
-        tf.random.set_seed(_GRAPH_SEED)
-        begin = tf.math.floormod(number, groups) * FILES_AT_ONCE
-        members = file_order(number // groups)[begin : begin + FILES_AT_ONCE]
-        records = tf.data.Dataset.from_tensor_slices(members).interleave(
-            read_file,
-            cycle_length=FILES_AT_ONCE,
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        return records.shuffle(
-            SHUFFLE_RECORDS,
-            seed=_mix(seed, number),  # type: ignore[arg-type]
-            reshuffle_each_iteration=False,
+    Args:
+      source: the files.
+      seed: of the order.
+      start: position to begin at; nothing before it is read.
+      excluded: records to leave out.
+
+    Returns:
+      Dataset of (image id int64, serialised example string).
+    """
+    total = source.total
+    open_record = _open_record(source)
+
+    def open_at(position: tf.Tensor) -> tf.data.Dataset:
+        return open_record(
+            record_order.shuffled_id(position, total=total, seed=seed, excluded=excluded)
         )
 
-    epoch, left = divmod(start, source.total)
-    order = file_order(tf.constant(epoch, tf.int64)).numpy()
-    ends = np.cumsum(
-        [counts[order[g * FILES_AT_ONCE :][:FILES_AT_ONCE]].sum() for g in range(groups)]
+    return _read(tf.data.Dataset.range(start, _END), open_at)
+
+
+def ids_at(
+    positions: Iterable[int],
+    source: RecordFiles,
+    *,
+    seeds: Sequence[int],
+    excluded: record_order.Exclusions,
+) -> List[int]:
+    """Image ids at positions of `shuffled_records`, each once, over the orders of all seeds."""
+    found = [
+        record_order.shuffled_id(
+            tf.constant(position, tf.int64), total=source.total, seed=seed, excluded=excluded
+        )
+        for position in positions
+        for seed in seeds
+    ]
+    return list(dict.fromkeys(int(image_id) for image_id in found))
+
+
+def _read(
+    places: tf.data.Dataset, open_record: Callable[[tf.Tensor], tf.data.Dataset]
+) -> tf.data.Dataset:
+    """Reads one record for each place, several at a time, in the order of the places.
+
+    A `map` would say the same, but with deterministic operations TensorFlow runs a `map` that
+    takes an element out of a dataset, and all that follows it, in a single thread.
+    """
+    return places.interleave(
+        tf.autograph.experimental.do_not_convert(open_record),
+        cycle_length=READS_AT_ONCE,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
-    group = int(np.searchsorted(ends, left, side="right"))
-    left -= int(ends[group - 1]) if group else 0
-    return tf.data.Dataset.range(epoch * groups + group, _END).flat_map(read_group).skip(left)
 
 
-def _mix(seed: int, number: tf.Tensor) -> tf.Tensor:
-    """A seed for each group, int64; the constant only has to be odd and large."""
-    return tf.constant(seed, tf.int64) * 6364136223846793005 + number
+def _open_record(source: RecordFiles) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """A function from image id (int64 scalar) to a dataset of that id and its record alone.
 
+    Where the file has become shorter since it was indexed, the record is empty.
+    """
+    files = tf.constant(source.files)
+    file_of = tf.constant(np.repeat(np.arange(len(source.files)), source.counts))
+    offsets = tf.constant(np.concatenate([index.offsets for index in source.indexes]))
+    lengths = tf.constant(np.concatenate([index.lengths for index in source.indexes]))
 
-def _count(path: str) -> int:
-    if "://" in path:  # another file system: TensorFlow reads it
-        remote = tf.io.gfile.stat(path)
-        return _count_version(path, remote.length, remote.mtime_nsec)
-    local = os.stat(path)
-    return _count_version(path, local.st_size, local.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=100_000)
-def _count_version(path: str, size: int, _modified: int) -> int:
-    """Hops from record to record of an uncompressed file."""
-    count = position = 0
-    remote = "://" in path
-    with tf.io.gfile.GFile(path, "rb") if remote else open(path, "rb", buffering=0) as file:
-        while position < size:
-            file.seek(position)
-            header = file.read(_HEADER.size)
-            length = _HEADER.unpack(header)[0] if len(header) == _HEADER.size else size
-            position += _HEADER.size + length + _FOOTER_BYTES
-            count += 1
-    if position > size:
-        raise ValueError(
-            f"Record file {path} is cut off or is not an uncompressed TFRecord file (record "
-            f"{count - 1} would end at byte {position} of {size}): make it again."
+    def open_record(image_id: tf.Tensor) -> tf.data.Dataset:
+        # `tf.data.TFRecordDataset` has no argument for where to begin.
+        from_there = tf.raw_ops.TFRecordDatasetV2(
+            filenames=files[file_of[image_id]][None],
+            compression_type="",
+            buffer_size=lengths[image_id],  # the record in one piece, and nothing else
+            byte_offsets=offsets[image_id][None],
         )
-    return count
+        records = tf.data.experimental.from_variant(from_there, tf.TensorSpec([], tf.string))
+        or_empty = records.concatenate(tf.data.Dataset.from_tensor_slices([""]))
+        return or_empty.take(1).enumerate(image_id)
+
+    return open_record

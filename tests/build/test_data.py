@@ -117,23 +117,81 @@ def test_refuses_a_negative_start():
         data.build_dataset(options(), training=True, start_step=-1)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_explains_a_failure(tmp_path, pattern, training):
+@pytest.fixture
+def broken(tmp_path, pattern):
+    """Record 4, the last, holds no image."""
     with tf.io.TFRecordWriter(str(tmp_path / "train-00001")) as writer:
         writer.write(toy_records.record(3))
         writer.write(toy_records.record(4, image=b"broken"))
-    made = options(pattern=pattern)
-    dataset = iter(data.build_dataset(made, training=training, seed=2))
-    step = 0
+    return pattern
+
+
+def images_of(dataset, batches):
+    return [
+        [int(i) for i in element[1]["image_id"]] for element in itertools.islice(dataset, batches)
+    ]
+
+
+def read_until_it_fails(dataset):
+    count = 0
     with pytest.raises(tf.errors.InvalidArgumentError):
-        for step in itertools.count():  # noqa: B007
-            next(dataset)
-    with pytest.raises(ValueError, match=r"Record 1 of .*train-00001 \(image 'image_4'\)"):
-        data.explain_failure(made, training=training, seed=2, start_step=step)
+        for _ in dataset:
+            count += 1
+    return count
 
 
-def test_explains_nothing_where_records_are_good(pattern):
-    data.explain_failure(options(pattern=pattern), training=True, batches=2)
+PASTING = "augmentations { panoptic_copy_paste { panoptic_copy_paste_scale: 0.5 } }"
+
+
+@pytest.mark.parametrize("text", ["", PASTING])
+def test_finds_what_stopped_training_and_leaves_it_out(broken, text):
+    made = options(text, pattern=broken)
+    step = read_until_it_fails(data.build_dataset(made, training=True, seed=2))
+    (bad,) = data.find_bad_records(made, training=True, seed=2, start_step=step)
+    assert (bad.image_id, bad.record, bad.image_name) == (4, 1, "image_4")
+    assert not list(data.find_bad_records(made, training=True, seed=2, batches=step))
+    found = {"training": True, "seed": 2, "start_step": step, "excluded": {4: step}}
+    assert not list(data.find_bad_records(made, **found, batches=6))
+    images = images_of(data.build_dataset(made, **found), 10)
+    assert len(images) == 10
+    assert {i for batch in images for i in batch} == {0, 1, 2, 3}
+    # What came before stays: a run that starts again reads the very same.
+    before = images_of(data.build_dataset(made, training=True, seed=2), step)
+    again = images_of(
+        data.build_dataset(made, training=True, seed=2, excluded={4: step}), step + 10
+    )
+    assert again == before + images
+
+
+def test_finds_what_stopped_the_evaluation_and_leaves_it_out(broken):
+    made = options(pattern=broken)
+    read_until_it_fails(data.build_dataset(made, training=False))
+    (bad,) = data.find_bad_records(made, training=False)
+    assert bad.image_id == 4
+    assert not list(data.find_bad_records(made, training=False, excluded={4: 0}))
+    kept = data.build_dataset(made, training=False, excluded={4: 7})
+    assert images_of(kept, 9) == [[0, 1], [2, 3]]
+
+
+def test_finds_nothing_where_records_are_good(pattern):
+    assert not list(data.find_bad_records(options(pattern=pattern), training=True, batches=2))
+
+
+def test_something_must_be_left(pattern):
+    with pytest.raises(ValueError, match="All 5 records of `file_pattern` are left out"):
+        data.build_dataset(
+            options(pattern=pattern), training=True, excluded=dict.fromkeys(range(5), 0)
+        )
+
+
+def test_damaged_files_are_used_where_bad_records_are_allowed(tmp_path, pattern):
+    path = tmp_path / "train-00001"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"Record 1 of .*train-00001 cannot be read"):
+        data.build_dataset(options(pattern=pattern), training=False)
+    allowed = options("max_bad_records: 1", pattern)
+    assert data.find_source(allowed).total == 4
+    assert images_of(data.build_dataset(allowed, training=False), 9) == [[0, 1], [2, 3]]
 
 
 def test_training_and_evaluation_must_have_the_same_classes():

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pytest
 
 from kmax_tf.data import fingerprint
+from kmax_tf.data.record_index import FileIndex
 from kmax_tf.data.records import RecordFiles
 
 
 def _take(*paths):
-    source = RecordFiles(tuple(map(str, paths)), tuple(range(1, len(paths) + 1)))
-    return fingerprint.take_fingerprints(source)
+    """As if the files had 1, 2, 3, ... records."""
+    indexes = tuple(
+        FileIndex(np.zeros(number), np.zeros(number), size=0, modified=0, problem=None)
+        for number in range(1, len(paths) + 1)
+    )
+    return fingerprint.take_fingerprints(RecordFiles(tuple(map(str, paths)), indexes))
 
 
 def test_a_small_file_counts_as_a_whole(tmp_path):

@@ -41,7 +41,8 @@ def source(tmp_path):
 
 
 def train(source, options, info=INFO, **changes):
-    arguments = {"options": options, "batch_size": 2, "seed": 5, "start_step": 0, **changes}
+    arguments = {"options": options, "batch_size": 2, "seed": 5, "start_step": 0, "excluded": {}}
+    arguments.update(changes)
     return pipeline.training_dataset(source, info, **arguments)
 
 
@@ -52,6 +53,7 @@ def evaluate(source, info=INFO, **changes):
         "target_options": TARGETS._replace(crowd_as_void=False),
         "batch_size": 3,
         "start_step": 0,
+        "excluded": (),
         **changes,
     }
     return pipeline.evaluation_dataset(source, info, **arguments)

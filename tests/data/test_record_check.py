@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,54 +32,77 @@ def bad_records():
     }
 
 
+def find(source, info=INFO, image_ids=None, decode_label=True):
+    ids = range(source.total) if image_ids is None else image_ids
+    return list(record_check.find_bad_records(source, ids, info, decode_label=decode_label))
+
+
 @pytest.mark.parametrize("problem", sorted(bad_records()))
 def test_names_the_bad_record(tmp_path, problem):
     pattern = toy_records.write_files(tmp_path, [2, 1])
     with tf.io.TFRecordWriter(str(tmp_path / "train-00002")) as writer:
         writer.write(toy_records.record(5))
         writer.write(bad_records()[problem])
-    expected = rf"Record 1 of .*train-00002 \(image 'image_6'\).*{problem}"
-    with pytest.raises(ValueError, match=expected):
-        record_check.check_records([pattern], INFO, decode_label=True)
-    assert record_check.check_records([pattern], INFO, decode_label=True, limit=3) == 3
     source = records.find_records([pattern])
-    stream = records.ordered_records(source).as_numpy_iterator()
-    with pytest.raises(ValueError, match=expected):
-        record_check.find_bad_record(source, stream, INFO, decode_label=True)
+    (bad,) = find(source)
+    assert bad[:4] == (4, str(tmp_path / "train-00002"), 1, "image_6")
+    assert re.search(rf"Record 1 of .*train-00002 \(image 'image_6'\) .*{problem}", str(bad))
+    assert find(source, image_ids=[3, 0]) == []
+    assert find(source, image_ids=[4, 0, 4]) == [bad, bad]
 
 
 @pytest.mark.parametrize("task", list(Task))
 def test_classes_that_a_task_leaves_out_are_known(tmp_path, task):
     info = apply_task(INFO, task)
     pattern = toy_records.write_files(tmp_path, [2])
-    assert record_check.check_records([pattern], info, decode_label=True) == 2
+    assert find(records.find_records([pattern]), info) == []
     with tf.io.TFRecordWriter(str(tmp_path / "train-00001")) as writer:
         writer.write(bad_records()[r"classes \[77\]"])
-    with pytest.raises(ValueError, match=r"classes \[77\]"):
-        record_check.check_records([pattern], info, decode_label=True)
+    (bad,) = find(records.find_records([pattern]), info)
+    assert "classes [77]" in bad.problem
 
 
 def test_good_records(tmp_path):
-    pattern = toy_records.write_files(tmp_path, [2, 3])
-    assert record_check.check_records([pattern], INFO, decode_label=True) == 5
-    assert record_check.check_records([pattern], INFO, decode_label=False, limit=2) == 2
+    source = records.find_records([toy_records.write_files(tmp_path, [2, 3])])
+    assert find(source) == find(source, decode_label=False) == []
+
+
+def test_labels_are_needed_only_where_they_are_read(tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "train-0")) as writer:
+        for content in bad_records().values():
+            writer.write(content)
+    source = records.find_records([str(tmp_path / "train-0")])
+    assert [bad.image_id for bad in find(source)] == [0, 1, 2, 3, 4]
+    assert [bad.image_id for bad in find(source, decode_label=False)] == [0, 3]
 
 
 def test_not_an_example(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "train-0")) as writer:
         writer.write(b"\xff\xff")
-    with pytest.raises(ValueError, match=r"Record 0 of .* is not a serialised example"):
-        record_check.check_records([str(tmp_path / "train-0")], INFO, decode_label=True)
+    (bad,) = find(records.find_records([str(tmp_path / "train-0")]))
+    assert re.match(r"Record 0 of .*train-0 is not a serialised example", str(bad))
 
 
-def test_damaged_file(tmp_path):
-    pattern = toy_records.write_files(tmp_path, [2])
+def test_wrong_checksum(tmp_path):
+    pattern = toy_records.write_files(tmp_path, [3])
     path = tmp_path / "train-00000"
     content = bytearray(path.read_bytes())
-    content[-20] ^= 1  # in the second record, whose checksum then is wrong
+    content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(ValueError, match="train-00000 is damaged at or after record 1"):
-        record_check.check_records([pattern], INFO, decode_label=True)
+    (bad,) = find(records.find_records([pattern]))
+    assert re.match(r"Record 1 of .*train-00000 fails its checksum: corrupted", str(bad))
+
+
+def test_damaged_files(tmp_path):
+    pattern = toy_records.write_files(tmp_path, [2, 2])
+    path = tmp_path / "train-00001"
+    path.write_bytes(path.read_bytes()[:-1])
+    source = records.find_records([pattern], damage_allowed=True)
+    (bad,) = record_check.find_damaged_files(source)
+    assert bad[:4] == (None, str(path), 1, "")
+    expected = r"Record 1 of .*train-00001 cannot be read, .*cut off.*; the rest of the file is"
+    assert re.match(expected, str(bad))
+    assert find(source) == []
 
 
 @pytest.mark.parametrize("size", [HUGE, LARGE])

@@ -85,8 +85,7 @@ def write_record(path: pathlib.Path, *, image: bytes, panoptic) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for _ in range(2):
-            writer.write(example)
+        writer.write(example)
 
 
 def test_record_that_is_not_an_image(kmax, tmp_path):

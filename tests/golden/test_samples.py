@@ -85,6 +85,7 @@ def test_training_samples(golden, tmp_path, name: str) -> None:
         batch_size=1,
         seed=3,
         start_step=0,
+        excluded={},
     )
     seen = set()
     for features, made in dataset.take(8):
@@ -112,6 +113,7 @@ def test_evaluation_sample(golden, tmp_path) -> None:
         target_options=sample.options,
         batch_size=1,
         start_step=0,
+        excluded={},
     )
     ((features, made, original),) = list(dataset)
     np.testing.assert_allclose(features["image"][0], sample.arrays["out/image"], atol=1e-2)

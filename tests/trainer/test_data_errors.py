@@ -37,13 +37,6 @@ def files(tmp_path):
     return str(tmp_path / "train-*")
 
 
-def test_images_are_named_by_their_records(files):
-    named = name_images([0, 3], [files])
-    assert named.startswith("0 = street_00 (")
-    assert "3 = street_11 (" in named
-    assert named.endswith("train-1, record 1)")
-
-
 @pytest.fixture
 def config(files):
     config = experiment_pb2.ExperimentOptions()
@@ -53,6 +46,13 @@ def config(files):
         options.crop_size.extend([33, 33])
         options.batch_size = 2
     return config
+
+
+def test_images_are_named_by_their_records(config):
+    named = name_images([0, 3], config.train_dataset_options)
+    assert named.startswith("0 = street_00 (")
+    assert "3 = street_11 (" in named
+    assert named.endswith("train-1, record 1)")
 
 
 @pytest.mark.parametrize("part", [TRAIN, EVAL])
@@ -76,6 +76,6 @@ def test_a_record_of_bytes_that_are_no_text_is_named(config, tmp_path, part):
         writer.write(b"\x80\xff" * 10)
     options = getattr(config, part)
     dataset = build_dataset(options, training=part == TRAIN, batch_size=1)
-    message = r"Record 0 of .*train-0 \(image ''\) is not a serialised example"
+    message = r"Record 0 of .*train-0 is not a serialised example"
     with pytest.raises(ValueError, match=message), explaining_bad_records(config, [part]):
         list(dataset.take(4))
