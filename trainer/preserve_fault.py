@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from trainer import assembly, distribution, run_folder
+from trainer import assembly, distribution
 from trainer.fault_dump import Circumstances, write_dump
 from trainer.numeric_fault import StepReport
+from trainer.versions import read_versions
 
 
 def preserve_fault(
@@ -30,7 +31,7 @@ def preserve_fault(
         message=message,
         devices=distribution.describe(run.strategy),
         replicas=run.strategy.num_replicas_in_sync,
-        versions=run_folder.versions(),
+        versions=read_versions(),
     )
     # The fault is what has to be told: a full disk, a second fault or Ctrl-C must not hide it.
     try:
@@ -46,7 +47,7 @@ def preserve_fault(
             checkpoint=checkpoint,
             batch=batch,
         )
-    except (OSError, tf.errors.OpError, KeyboardInterrupt) as error:
+    except (OSError, ValueError, tf.errors.OpError, KeyboardInterrupt) as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         return f"What would make the step again could not be written: {reason}."
     return f"`kmax replay-step {folder}` makes the step again."

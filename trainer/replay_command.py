@@ -47,13 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
     import tensorflow as tf
 
     from trainer.replay import replay
-    from trainer.run_folder import versions
+    from trainer.versions import read_versions
 
     num_gpus = arguments.num_gpus
     if num_gpus is None:
         num_gpus = min(1, len(tf.config.list_physical_devices("GPU")))
     result = replay(dump, num_gpus=num_gpus, find=arguments.find)
-    differences = _differences(dump.circumstances.versions, versions())
+    differences = _differences(dump.circumstances.versions, read_versions())
     for line in _describe(dump, result, differences):
         print(line)
     if arguments.find:

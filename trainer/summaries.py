@@ -46,7 +46,8 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
         last_step: int,
     ) -> None:
         self._folder = folder
-        self._writer = tf.summary.create_file_writer(str(folder))
+        with storing(folder):
+            self._writer = tf.summary.create_file_writer(str(folder))
         self._metrics_file = metrics_file
         self._progress = progress
         self._global_step = global_step
@@ -110,7 +111,8 @@ class EvalSummaries(orbit.utils.SummaryManagerInterface):
         self, folder: pathlib.Path, *, metrics_file: MetricsFile, global_step: tf.Variable
     ) -> None:
         self._folder = folder
-        self._writer = tf.summary.create_file_writer(str(folder))
+        with storing(folder):
+            self._writer = tf.summary.create_file_writer(str(folder))
         self._metrics_file = metrics_file
         self._global_step = global_step
 

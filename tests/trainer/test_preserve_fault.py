@@ -30,6 +30,7 @@ def _raise(error):
         OSError(errno.ENOSPC, "No space left on device"),
         tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
         KeyboardInterrupt(),
+        ValueError("the record files have gone"),
     ],
 )
 def test_the_fault_is_told_whatever_happens_to_its_dump(run, capfd, monkeypatch, error, tmp_path):
