@@ -67,7 +67,7 @@ def _assert_continues(run, tmp_path, *, whole="whole"):
 
 def test_a_full_disk_ends_the_run_with_its_checkpoints_untouched(run, tmp_path, capfd, small_disk):
     newest = str(tmp_path / "run" / "ckpt-2")
-    with _at_step(small_disk, step=2, owner=tf.train.CheckpointManager, name="save"):
+    with _at_step(small_disk, step=3, owner=tf.train.CheckpointManager, name="save"):
         assert run() == 1
     sentence = _sentences(capfd.readouterr())[-1]
     assert "run/ckpt-3 cannot be written: No space left on device. The run stopped" in sentence
