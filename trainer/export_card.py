@@ -22,7 +22,8 @@ from trainer.bench.timing import measure
 from trainer.bench.yardstick import measure_yardstick
 from trainer.metrics_file import MetricsFile
 from trainer.model_size import measure_size
-from trainer.run_folder import METRICS, versions
+from trainer.run_folder import METRICS
+from trainer.versions import read_versions
 
 _REPEATS = 5
 _BEST = "best"
@@ -133,7 +134,7 @@ def _facts(
             f"{latency.seconds:.3f} s, {latency.seconds / latency.yardstick_seconds:.2f} times the "
             f"forward pass of Keras' ResNet-50 at that size ({describe_machine()})"
         )
-    facts.update({name: str(value) for name, value in versions().items()})
+    facts.update({name: value for name, value in read_versions().items() if value is not None})
     return facts
 
 
