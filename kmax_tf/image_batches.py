@@ -48,7 +48,16 @@ def batches_of_saved_model(saved_model: Any) -> RunBatch:
 
     Args:
       saved_model: as `tf.saved_model.load` returns it.
+
+    Raises:
+      ValueError: it was exported without one of the maps.
     """
+    missing = set(MAPS) - set(saved_model.signatures["serving_default"].structured_outputs)
+    if missing:
+        raise ValueError(
+            f"`saved_model` must return {' and '.join(MAPS)} (`kmax export --outputs`); it lacks "
+            f"{' and '.join(sorted(missing))}."
+        )
 
     def run(images: Sequence[np.ndarray]) -> List[Dict[str, np.ndarray]]:
         # Not compressed: it is decoded again at once.

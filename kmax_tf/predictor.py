@@ -29,6 +29,7 @@ from kmax_tf.data.image_files import ImageSource, find_images, read_image
 from kmax_tf.data.video_files import VideoFile
 from kmax_tf.finite import require_finite
 from kmax_tf.image_batches import RunBatch, batches_of_model, batches_of_saved_model
+from kmax_tf.results.explanation import Evidence, Explanation, explain_result
 from kmax_tf.results.panoptic_result import PanopticResult
 from kmax_tf.results.segments import find_segments
 from kmax_tf.results.tiles import cut_tiles, merge_tiles
@@ -85,10 +86,11 @@ class Predictor:
         if saved_model is not None:
             self.info, loaded = _load_saved_model(saved_model)
             self._run = batches_of_saved_model(loaded)
+            self._explain = None
         elif config is None:
             raise ValueError(f"`Predictor` needs a `config` beside `{names[0]}`; received None.")
         else:
-            self.info, self._run = _build(config, checkpoint, model)
+            self.info, self._run, self._explain = _build(config, checkpoint, model)
 
     @overload
     def __call__(
@@ -213,6 +215,31 @@ class Predictor:
         else:
             yield from self._frames(video, options)
 
+    def explain(self, image: ImageSource) -> Explanation:
+        """Predicts an image, and keeps what every slot did on the way.
+
+        Args:
+          image: as in a call.
+
+        Returns:
+          The result, the clusters after every decoder layer, and why slots were dropped;
+          `kmax_tf.results.explain_sheet.draw_explain_sheet` draws it.
+
+        Raises:
+          ValueError: as in a call; or a SavedModel is used, which gives results alone; or the
+            config asks for several passes.
+          NonFinitePredictionError: as in a call.
+        """
+        if self._explain is None:
+            raise ValueError(
+                "Explanations need a `config` with `checkpoint` or `model`; received a "
+                "`saved_model`, which gives results alone."
+            )
+        pixels, name = read_image(image), _name(image)
+        found, evidence = self._explain(pixels)
+        require_finite(evidence.decisions.score[np.newaxis], [name])
+        return explain_result(self._result(name, pixels, found), evidence)
+
     def _frames(self, video: VideoFile, options: _Options) -> Iterator[PanopticResult]:
         for chunk in _chunks(enumerate(video, start=1), options.batch_size):
             names = [f"{video.path.stem}_{number:06d}" for number, _ in chunk]
@@ -226,17 +253,17 @@ class Predictor:
             everything = self._run_checked(images, names) if images else []
         else:
             everything = [self._find_in_tiles(*each, options) for each in zip(images, names)]
-        return [
-            PanopticResult(
-                name=pathlib.Path(name).stem,
-                image=image,
-                panoptic=found["panoptic"],
-                semantic=found["semantic"],
-                segments=tuple(find_segments(found, self.info)),
-                info=self.info,
-            )
-            for image, name, found in zip(images, names, everything)
-        ]
+        return [self._result(*each) for each in zip(names, images, everything)]
+
+    def _result(self, name: str, image: np.ndarray, found: Dict[str, np.ndarray]) -> PanopticResult:
+        return PanopticResult(
+            name=pathlib.Path(name).stem,
+            image=image,
+            panoptic=found["panoptic"],
+            semantic=found["semantic"],
+            segments=tuple(find_segments(found, self.info)),
+            info=self.info,
+        )
 
     def _find_in_tiles(
         self, image: np.ndarray, name: str, options: _Options
@@ -316,13 +343,15 @@ def _build(
     config: ExperimentOptions,
     checkpoint: Optional[Union[str, os.PathLike]],
     model: Optional[tf.keras.Model],
-) -> Tuple[DatasetInfo, RunBatch]:
+) -> Tuple[DatasetInfo, RunBatch, Callable[[np.ndarray], Tuple[Dict[str, np.ndarray], Evidence]]]:
     # Building a model needs far more of the library than running a SavedModel.
+    from kmax_tf.build.explanation import build_explain
     from kmax_tf.build.inference import build_inference
 
     inference = build_inference(config, checkpoint=checkpoint, model=model)
     jit_compile = True if config.trainer_options.use_xla else None
-    return inference.info, batches_of_model(inference, jit_compile=jit_compile)
+    run = batches_of_model(inference, jit_compile=jit_compile)
+    return inference.info, run, build_explain(config, inference)
 
 
 def _load_saved_model(folder: Union[str, os.PathLike]) -> Tuple[DatasetInfo, Any]:

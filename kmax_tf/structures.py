@@ -14,6 +14,7 @@ strategies, Keras calls and SavedModel tracing all pass through unchanged.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from typing import TYPE_CHECKING, Dict, NamedTuple, Optional, Tuple, TypedDict
 
 import numpy as np
@@ -166,6 +167,49 @@ class PanopticPrediction(NamedTuple):
     segment_class: tf.Tensor
     segment_id: tf.Tensor
     segment_score: tf.Tensor
+
+
+class Verdict(enum.IntEnum):
+    """What post-processing does with a slot."""
+
+    KEPT = 0
+    NOT_CONFIDENT = 1
+    """Its class confidence is below the threshold."""
+    NO_PIXEL = 2
+    """Nowhere is its mask probability above the threshold."""
+    OVERLAPPED = 3
+    """Better slots hold too much of its mask."""
+    TOO_SMALL = 4
+    """The segment that it would be, or be a part of, has too few pixels."""
+
+
+class SlotDecisions(NamedTuple):
+    """Why each slot became a segment or did not; explains a `PanopticPrediction`.
+
+    Attributes:
+      verdict: int32 [B, Q], values of `Verdict`.
+      confidence: float32 [B, Q], probability of the best class, void left aside.
+      class_id: int32 [B, Q], data-set id of that class.
+      sees_nothing: bool [B, Q], void is likelier than any class.
+      score: float32 [B, Q], the order of pasting.
+      claimed_area: int32 [B, Q], pixels of the mask.
+      free_area: int32 [B, Q], those of them that no better slot holds.
+      segment_id: int32 [B, Q], value of the slot's pixels in the panoptic map; void where it is
+        not kept.
+      best_slot: int32 [B, H, W], the slot with the largest mask logit.
+      best_probability: float32 [B, H, W], its mask probability.
+    """
+
+    verdict: tf.Tensor
+    confidence: tf.Tensor
+    class_id: tf.Tensor
+    sees_nothing: tf.Tensor
+    score: tf.Tensor
+    claimed_area: tf.Tensor
+    free_area: tf.Tensor
+    segment_id: tf.Tensor
+    best_slot: tf.Tensor
+    best_probability: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,3 +63,16 @@ def test_xla_gives_the_same():
     for one, other in zip(compiled, plain):
         for name in other:
             np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_a_model_without_maps_is_refused(tmp_path):
+    inference = Inference(ToyNetwork(), prepare, SIZE, INFO)
+    export_saved_model(
+        inference,
+        ExportOptions("toy", outputs=("panoptic",)),
+        export_dir=tmp_path,
+        version=1,
+        images=[toy_image(33, 65)],
+    )
+    with pytest.raises(ValueError, match=r"`saved_model` must return .* it lacks semantic"):
+        batches_of_saved_model(tf.saved_model.load(f"{tmp_path}/1"))

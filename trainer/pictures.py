@@ -7,9 +7,9 @@ from typing import Iterable, Iterator, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from kmax_tf.results.overlay import draw_comparison, draw_grid
+from kmax_tf.results.overlay import draw_comparison
+from kmax_tf.results.sheet import draw_grid, resize_picture
 from kmax_tf.structures import DatasetInfo
 from trainer.eval_loop import Picture
 
@@ -31,8 +31,7 @@ def draw_sheet(drawn: Sequence[np.ndarray]) -> np.ndarray:
     small = []
     for picture in drawn[:SHEET_PICTURES]:
         height = max(1, round(picture.shape[0] * SHEET_WIDTH / picture.shape[1]))
-        resized = Image.fromarray(picture).resize((SHEET_WIDTH, height), Image.Resampling.LANCZOS)
-        small.append(np.asarray(resized))
+        small.append(resize_picture(picture, (height, SHEET_WIDTH)))
     return draw_grid(small, columns=2)
 
 

@@ -7,7 +7,14 @@ from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 
-from kmax_tf.post_processing.merge import count_pixels, merge_slots, paint, slot_count
+from kmax_tf.post_processing.decisions import slot_decisions
+from kmax_tf.post_processing.merge import (
+    SlotSegments,
+    count_pixels,
+    merge_slots,
+    paint,
+    slot_count,
+)
 from kmax_tf.post_processing.scores import (
     ClassScores,
     class_scores,
@@ -17,7 +24,13 @@ from kmax_tf.post_processing.scores import (
 from kmax_tf.post_processing.semantic import semantic_map
 from kmax_tf.post_processing.upsample import reduce_upsampled
 from kmax_tf.shapes import Size
-from kmax_tf.structures import DatasetInfo, MaskPrediction, PanopticPrediction
+from kmax_tf.structures import (
+    DatasetInfo,
+    MaskPrediction,
+    PanopticPrediction,
+    SlotDecisions,
+    Verdict,
+)
 
 
 class _Claims(NamedTuple):
@@ -32,6 +45,32 @@ class _Claims(NamedTuple):
     slots: List[tf.Tensor]
     best_slot: tf.Tensor
     best_probability: tf.Tensor
+
+
+class _Pasted(NamedTuple):
+    """What was decided about the slots of a batch.
+
+    Attributes:
+      classes: best class of each slot.
+      score: float32 [B, Q].
+      order: int32 [B, Q], slots by descending score.
+      rank: int32 [B, Q], position of each slot in `order`.
+      claims: on every pixel.
+      claimed_area: int32 [B, Q], pixels of the mask.
+      free_area: int32 [B, Q], those that no accepted slot before it holds.
+      pasted_area: int32 [B, Q], the same, 0 where the slot is not accepted.
+      segments: what becomes of the slots.
+    """
+
+    classes: ClassScores
+    score: tf.Tensor
+    order: tf.Tensor
+    rank: tf.Tensor
+    claims: _Claims
+    claimed_area: tf.Tensor
+    free_area: tf.Tensor
+    pasted_area: tf.Tensor
+    segments: SlotSegments
 
 
 class MaskWisePostProcessor:
@@ -87,6 +126,44 @@ class MaskWisePostProcessor:
         Returns:
           The `PanopticPrediction` with maps [B, H, W].
         """
+        made = self._paste_all(prediction, size)
+        num_slots = slot_count(made.score)
+        first = _first_rank(made.claims.slots, tf.where(made.pasted_area > 0, made.rank, num_slots))
+        slot = paint(first, made.order, num_slots)
+        nothing = self._nothing_confident(made.classes)[:, tf.newaxis, tf.newaxis]
+        return PanopticPrediction(
+            panoptic=paint(slot, made.segments.pixel_value, self.info.void_panoptic),
+            semantic=semantic_map(
+                made.claims.best_slot, made.classes.channel, self.info.channel_ids
+            ),
+            mask_id=paint(slot, made.rank + 1, 1),
+            instance_score=tf.where(nothing, 0.0, made.claims.best_probability),
+            semantic_score=paint(slot, made.classes.confidence, 0.0),
+            segment_class=made.segments.segment_class,
+            segment_id=made.segments.segment_id,
+            segment_score=made.segments.segment_score,
+        )
+
+    def explain(self, prediction: MaskPrediction, size: Sequence[Size]) -> SlotDecisions:
+        """Why each slot is a part of what a call returns or is not; the arguments are the same."""
+        made = self._paste_all(prediction, size)
+        verdict = tf.where(made.pasted_area > 0, Verdict.TOO_SMALL, Verdict.OVERLAPPED)
+        verdict = tf.where(made.claimed_area > 0, verdict, Verdict.NO_PIXEL)
+        verdict = tf.where(self._eligible(made.classes), verdict, Verdict.NOT_CONFIDENT)
+        return slot_decisions(
+            prediction,
+            dropped=verdict,
+            classes=made.classes,
+            score=made.score,
+            claimed_area=made.claimed_area,
+            free_area=made.free_area,
+            pixel_value=made.segments.pixel_value,
+            best_slot=made.claims.best_slot,
+            best_probability=made.claims.best_probability,
+            info=self.info,
+        )
+
+    def _paste_all(self, prediction: MaskPrediction, size: Sequence[Size]) -> _Pasted:
         mask_logits = tf.cast(prediction.mask_logits, tf.float32)
         classes = class_scores(prediction.class_logits)
         score = ranking_scores(
@@ -98,9 +175,10 @@ class MaskWisePostProcessor:
         order = tf.argsort(score, axis=1, direction="DESCENDING", stable=True)
         rank = tf.argsort(order, axis=1, stable=True)
         claims = self._claims(mask_logits, classes, size)
-        new_area = self._paste(claims.slots, rank, self._eligible(classes))
+        accepted, free, area = self._paste(claims.slots, rank, self._eligible(classes))
+        pasted_area = tf.where(accepted, free, 0)
         segments = merge_slots(
-            area=new_area,
+            area=pasted_area,
             channel=classes.channel,
             mask_id=rank + 1,
             score=score,
@@ -111,20 +189,7 @@ class MaskWisePostProcessor:
             thing_area_limit=self.thing_area_limit,
             stuff_area_limit=self.stuff_area_limit,
         )
-        num_slots = slot_count(score)
-        first = _first_rank(claims.slots, tf.where(new_area > 0, rank, num_slots))
-        slot = paint(first, order, num_slots)
-        nothing = self._nothing_confident(classes)[:, tf.newaxis, tf.newaxis]
-        return PanopticPrediction(
-            panoptic=paint(slot, segments.pixel_value, self.info.void_panoptic),
-            semantic=semantic_map(claims.best_slot, classes.channel, self.info.channel_ids),
-            mask_id=paint(slot, rank + 1, 1),
-            instance_score=tf.where(nothing, 0.0, claims.best_probability),
-            semantic_score=paint(slot, classes.confidence, 0.0),
-            segment_class=segments.segment_class,
-            segment_id=segments.segment_id,
-            segment_score=segments.segment_score,
-        )
+        return _Pasted(classes, score, order, rank, claims, area, free, pasted_area, segments)
 
     def _eligible(self, classes: ClassScores) -> tf.Tensor:
         """bool [B, Q]: whether the class confidence of a slot suffices for its kind."""
@@ -165,7 +230,9 @@ class MaskWisePostProcessor:
         )
         return _Claims(slots=slots, best_slot=best_slot, best_probability=best_probability)
 
-    def _paste(self, claimed: List[tf.Tensor], rank: tf.Tensor, eligible: tf.Tensor) -> tf.Tensor:
+    def _paste(
+        self, claimed: List[tf.Tensor], rank: tf.Tensor, eligible: tf.Tensor
+    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Decides which slots are accepted.
 
         Whether a slot is accepted depends only on the slots before it. Deciding all slots at once,
@@ -178,7 +245,8 @@ class MaskWisePostProcessor:
           eligible: bool [B, Q], class confidence suffices.
 
         Returns:
-          int32 [B, Q], pixels that an accepted slot holds, 0 for the others.
+          bool [B, Q], whether the slot is accepted; int32 [B, Q], pixels of its mask that no
+          accepted slot before it holds; int32 [B, Q], all pixels of its mask.
         """
         area, count_free = _overlap_counter(claimed, rank)
         needed = self.overlapping_threshold * tf.cast(area, tf.float32)
@@ -195,7 +263,7 @@ class MaskWisePostProcessor:
 
         start = tf.zeros_like(eligible)
         accepted, _ = tf.while_loop(unsettled, next_round, (decide(start)[0], start))
-        return tf.where(accepted, decide(accepted)[1], 0)
+        return accepted, decide(accepted)[1], area
 
 
 def _most_claims(pixel_threshold: float, num_slots: int) -> int:

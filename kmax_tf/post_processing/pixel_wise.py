@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 
-from kmax_tf.post_processing.merge import count_pixels, merge_slots, paint, slot_count
-from kmax_tf.post_processing.scores import class_scores
+from kmax_tf.post_processing.decisions import slot_decisions
+from kmax_tf.post_processing.merge import (
+    SlotSegments,
+    count_pixels,
+    merge_slots,
+    paint,
+    slot_count,
+)
+from kmax_tf.post_processing.scores import ClassScores, class_scores
 from kmax_tf.post_processing.semantic import semantic_map
 from kmax_tf.post_processing.upsample import reduce_upsampled
 from kmax_tf.shapes import Size
-from kmax_tf.structures import DatasetInfo, MaskPrediction, PanopticPrediction
+from kmax_tf.structures import (
+    DatasetInfo,
+    MaskPrediction,
+    PanopticPrediction,
+    SlotDecisions,
+    Verdict,
+)
 
 # As in the reference implementation: far below any logit, yet finite.
 _IGNORED_LOGIT = -99999.0
+
+
+class _Assigned(NamedTuple):
+    """What was decided about the pixels and slots of a batch.
+
+    Attributes:
+      classes: best class of each slot.
+      any_slot: bool [B, 1, 1], whether any slot takes part.
+      best_slot: int32 [B, H, W], the slot with the largest logit.
+      slot: int32 [B, H, W], the best slot that takes part, Q = there is none.
+      probability: float32 [B, H, W], that of the best slot that takes part, among those.
+      assigned: int32 [B, H, W], `slot` where the pixel counts, Q elsewhere.
+      area: int32 [B, Q], pixels that a slot holds.
+      mask_id: int32 [B, Q], slot + 1.
+      segments: what becomes of the slots.
+    """
+
+    classes: ClassScores
+    any_slot: tf.Tensor
+    best_slot: tf.Tensor
+    slot: tf.Tensor
+    probability: tf.Tensor
+    assigned: tf.Tensor
+    area: tf.Tensor
+    mask_id: tf.Tensor
+    segments: SlotSegments
 
 
 class PixelWisePostProcessor:
@@ -57,8 +96,40 @@ class PixelWisePostProcessor:
         Returns:
           The `PanopticPrediction` with maps [B, H, W].
         """
+        made = self._assign_all(prediction, size)
+        classes, score = made.classes, tf.where(made.any_slot, made.probability, 0.0)
+        return PanopticPrediction(
+            panoptic=paint(made.assigned, made.segments.pixel_value, self.info.void_panoptic),
+            semantic=semantic_map(made.best_slot, classes.channel, self.info.channel_ids),
+            mask_id=paint(made.slot, made.mask_id, 1),
+            instance_score=score,
+            semantic_score=paint(made.slot, classes.confidence, 0.0),
+            segment_class=made.segments.segment_class,
+            segment_id=made.segments.segment_id,
+            segment_score=made.segments.segment_score,
+        )
+
+    def explain(self, prediction: MaskPrediction, size: Sequence[Size]) -> SlotDecisions:
+        """Why each slot is a part of what a call returns or is not; the arguments are the same."""
+        made = self._assign_all(prediction, size)
+        verdict = tf.where(made.area > 0, Verdict.TOO_SMALL, Verdict.NO_PIXEL)
+        verdict = tf.where(self._takes_part(made.classes), verdict, Verdict.NOT_CONFIDENT)
+        return slot_decisions(
+            prediction,
+            dropped=verdict,
+            classes=made.classes,
+            score=made.classes.confidence,
+            claimed_area=made.area,
+            free_area=made.area,  # Every pixel has one slot.
+            pixel_value=made.segments.pixel_value,
+            best_slot=made.best_slot,
+            best_probability=made.probability,
+            info=self.info,
+        )
+
+    def _assign_all(self, prediction: MaskPrediction, size: Sequence[Size]) -> _Assigned:
         classes = class_scores(prediction.class_logits)
-        takes_part = classes.confidence >= self.class_threshold
+        takes_part = self._takes_part(classes)
         best_slot, slot, score, confident = reduce_upsampled(
             tf.cast(prediction.mask_logits, tf.float32),
             per_slot=takes_part,
@@ -71,8 +142,9 @@ class PixelWisePostProcessor:
         slot = tf.where(any_slot, slot, num_slots)
         assigned = tf.where(tf.logical_and(any_slot, confident), slot, num_slots)
         mask_id = tf.broadcast_to(tf.range(1, num_slots + 1), tf.shape(classes.channel))
+        area = count_pixels(assigned, num_slots + 1)[:, :-1]
         segments = merge_slots(
-            area=count_pixels(assigned, num_slots + 1)[:, :-1],
+            area=area,
             channel=classes.channel,
             mask_id=mask_id,
             score=classes.confidence,
@@ -83,16 +155,13 @@ class PixelWisePostProcessor:
             thing_area_limit=self.thing_area_limit,
             stuff_area_limit=self.stuff_area_limit,
         )
-        return PanopticPrediction(
-            panoptic=paint(assigned, segments.pixel_value, self.info.void_panoptic),
-            semantic=semantic_map(best_slot, classes.channel, self.info.channel_ids),
-            mask_id=paint(slot, mask_id, 1),
-            instance_score=tf.where(any_slot, score, 0.0),
-            semantic_score=paint(slot, classes.confidence, 0.0),
-            segment_class=segments.segment_class,
-            segment_id=segments.segment_id,
-            segment_score=segments.segment_score,
+        return _Assigned(
+            classes, any_slot, best_slot, slot, score, assigned, area, mask_id, segments
         )
+
+    def _takes_part(self, classes: ClassScores) -> tf.Tensor:
+        """bool [B, Q]: whether the class confidence of a slot suffices."""
+        return classes.confidence >= self.class_threshold
 
     def _winners(
         self, logits: tf.Tensor, takes_part: tf.Tensor, best_slot: tf.Tensor

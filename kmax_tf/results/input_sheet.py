@@ -16,9 +16,10 @@ from kmax_tf.results.legend import (
     wrap_parts,
     write_lines,
 )
-from kmax_tf.results.overlay import draw_grid, segment_colors, spoken_name
+from kmax_tf.results.overlay import segment_colors, spoken_name
 from kmax_tf.results.regions import VOID, enlarge_regions, paint_regions, region_map
 from kmax_tf.results.segments import Segment, find_segments
+from kmax_tf.results.sheet import draw_grid, frame_strips, resize_picture
 from kmax_tf.structures import DatasetInfo
 
 _SMALLEST_PANEL, _LARGEST_PANEL = 480, 720  # shortest side enlarged to, longest side reduced to
@@ -134,7 +135,7 @@ def draw_input_sheet(
     head = wrap_parts([*title, f"crop {_size(inputs[0].image.shape)}"], _TITLE_SIZE, inner)
     strips = [write_lines(head, inner, sizes=[_TITLE_SIZE] * len(head))]
     legend = [np.full((1, inner, 3), 225, np.uint8), *_draw_legends(labelled, info, inner)]
-    return np.concatenate([_frame(strips, top=18), grid, _frame(legend, top=0)])
+    return np.concatenate([frame_strips(strips, top=18), grid, frame_strips(legend, top=0)])
 
 
 def label_targets(
@@ -172,7 +173,7 @@ def _draw_panels(
     """Image and targets side by side, uint8 [h, w, 3]."""
     image = np.clip(np.rint(entry.image), 0, 255).astype(np.uint8)
     size = panel_size(image.shape[:2])
-    panels = [_resize(image, size)]
+    panels = [resize_picture(image, size)]
     if found is not None:
         panels += [np.full((size[0], _GAP, 3), 255, np.uint8), draw_targets(panels[0], found, info)]
     body = np.concatenate(panels, axis=1)
@@ -202,7 +203,7 @@ def draw_targets(image: np.ndarray, found: LabelledMap, info: DatasetInfo) -> np
     colors = np.concatenate(
         [segment_colors(found.segments, rows), np.array([_PADDING_COLOR], np.uint8)]
     )
-    canvas = _resize(image, canvas_size)
+    canvas = resize_picture(image, canvas_size)
     grey = np.asarray(Image.fromarray(canvas).convert("L"))[..., np.newaxis]
     canvas = np.where((regions == VOID)[..., np.newaxis], grey, canvas)
     canvas = paint_regions(canvas, regions, colors, opacity=_OPACITY, scale=_SUPERSAMPLING)
@@ -351,16 +352,3 @@ def _reduce(regions: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
         np.arange(min(new, old)) * old // min(new, old) for new, old in zip(size, regions.shape)
     )
     return regions[rows[:, np.newaxis], columns]
-
-
-def _resize(picture: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    if picture.shape[:2] == size:
-        return picture
-    how = Image.Resampling.LANCZOS if size[0] < picture.shape[0] else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), how))
-
-
-def _frame(strips: Sequence[np.ndarray], *, top: int) -> np.ndarray:
-    """Puts strips of equal width below one another on white, with a margin around them."""
-    spaced = [np.pad(s, [(0, 10), (0, 0), (0, 0)], constant_values=255) for s in strips]
-    return np.pad(np.concatenate(spaced), [(top, 8), (18, 18), (0, 0)], constant_values=255)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import colorsys
-import math
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from kmax_tf import labels
 from kmax_tf.results.captions import write_captions
-from kmax_tf.results.fonts import font_for
 from kmax_tf.results.regions import enlarge_regions, paint_regions, region_map
 from kmax_tf.results.segments import Segment, find_segments
+from kmax_tf.results.sheet import add_title, draw_grid, resize_picture
 from kmax_tf.structures import DatasetInfo
 
 # Pictures up to this many pixels are drawn at twice their size and reduced, for smooth outlines.
 _SUPERSAMPLE_PIXELS = 1_500_000
-_INK = (24, 26, 31)
 MAX_ENLARGED_SIDE = 2000
-_PAPER = (255, 255, 255)
 
 
 def draw_overlay(
@@ -116,8 +113,8 @@ def draw_segments(
     scale = 2 if size[0] * size[1] <= _SUPERSAMPLE_PIXELS else 1
     canvas_size = (size[0] * scale, size[1] * scale)
     regions = enlarge_regions(region_map(panoptic, segments), canvas_size)
-    canvas = resize_picture(image, canvas_size, Image.Resampling.BICUBIC)
-    picture = resize_picture(paint(canvas, regions, scale), size, Image.Resampling.BOX)
+    canvas = resize_picture(image, canvas_size)
+    picture = resize_picture(paint(canvas, regions, scale), size, how=Image.Resampling.BOX)
     if not captions:
         return picture
     return write_captions(picture, regions[::scale, ::scale], captions, colors)
@@ -201,7 +198,7 @@ def draw_comparison(
     Returns:
       uint8 [H', W', 3].
     """
-    plain = resize_picture(image, picture_size(image.shape[:2], min_side), Image.Resampling.BICUBIC)
+    plain = resize_picture(image, picture_size(image.shape[:2], min_side))
     panels = {
         "image": plain,
         "ground truth": draw_overlay(image, ground_truth, info, min_side=min_side),
@@ -212,62 +209,9 @@ def draw_comparison(
     )
 
 
-def add_title(picture: np.ndarray, title: str) -> np.ndarray:
-    """Puts a line of text above a picture uint8 [H, W, 3]; the result is uint8 [H + h, W, 3]."""
-    font = font_for(title, 20)
-    height = 38
-    strip = Image.new("RGB", (picture.shape[1], height), _PAPER)
-    ImageDraw.Draw(strip).text((2, height // 2), title, fill=_INK, font=font, anchor="lm")
-    return np.concatenate([np.asarray(strip), picture])
-
-
-def draw_grid(
-    pictures: Sequence[np.ndarray], *, columns: Optional[int] = None, padding: int = 12
-) -> np.ndarray:
-    """Puts pictures into rows and columns on white.
-
-    Args:
-      pictures: uint8 [H_i, W_i, 3] each.
-      columns: pictures per row; nearly square where it is not given.
-      padding: pixels around each picture.
-
-    Returns:
-      uint8 [H, W, 3].
-
-    Raises:
-      ValueError: there is no picture.
-    """
-    if not pictures:
-        raise ValueError("`pictures` must hold at least one picture; received none.")
-    columns = columns or math.ceil(math.sqrt(len(pictures)))
-    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
-    widths = [max(row[i].shape[1] for row in rows if i < len(row)) for i in range(len(rows[0]))]
-    heights = [max(picture.shape[0] for picture in row) for row in rows]
-    grid = np.full(
-        (sum(heights) + padding * (len(rows) + 1), sum(widths) + padding * (len(widths) + 1), 3),
-        255,
-        np.uint8,
-    )
-    top = padding
-    for row, height in zip(rows, heights):
-        left = padding
-        for picture, width in zip(row, widths):
-            grid[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-            left += width + padding
-        top += height + padding
-    return grid
-
-
 def picture_size(size: Sequence[int], min_side: int) -> Tuple[int, int]:
     """Height and width of the picture: the smallest whole multiple of the image that suffices."""
     factor = max(1, -(-min_side // max(1, min(size))))
     # A thin image must not become a huge picture.
     factor = max(1, min(factor, MAX_ENLARGED_SIDE // max(size)))
     return size[0] * factor, size[1] * factor
-
-
-def resize_picture(picture: np.ndarray, size: Tuple[int, int], how: Image.Resampling) -> np.ndarray:
-    """Resizes a picture uint8 [H, W, 3] to height and width `size`."""
-    if picture.shape[:2] == size:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), how))

@@ -163,12 +163,24 @@ def format_segments(segments: Sequence[Segment], num_pixels: int) -> str:
                 ", ".join(str(number) for number in segment.box),
             )
         )
+    return format_table(rows, to_right=(True, False, False, True, True, False))
+
+
+def format_table(rows: Sequence[Sequence[str]], *, to_right: Sequence[bool]) -> str:
+    """Lays cells out in columns, with a line below the first row.
+
+    Args:
+      rows: of equal length.
+      to_right: per column, whether its cells end at the same place instead of beginning there.
+
+    Returns:
+      Lines of equal columns, without a trailing line break.
+    """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = (True, False, False, True, True, False)
     lines = [
         "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right)
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, to_right)
         ).rstrip()
         for row in rows
     ]

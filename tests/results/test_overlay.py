@@ -77,22 +77,16 @@ def test_names_as_people_say_them() -> None:
     assert caption("traffic_light") == "traffic light 88%"
 
 
-def test_comparison_and_grid() -> None:
+def test_comparison() -> None:
     image, panoptic = toy_scene()
     picture = overlay.draw_comparison(image, panoptic, np.roll(panoptic, 5, 1), INFO, min_side=97)
     assert picture.shape == (97 + 38 + 24, 3 * 129 + 4 * 12, 3)
-    grid = overlay.draw_grid([np.zeros([10, 20, 3], np.uint8)] * 3 + [image], padding=2)
-    assert grid.shape == (10 + 97 + 6, 20 + 129 + 6, 3)
-    np.testing.assert_array_equal(grid[14:111, 24:153], image)
-    assert overlay.draw_grid([image], padding=0).shape == image.shape
 
 
 def test_errors() -> None:
     image, panoptic = toy_scene()
     with pytest.raises(ValueError, match=r"\[97, 129, 3\].*received \[96, 129, 3\]"):
         overlay.draw_overlay(image[1:], panoptic, INFO)
-    with pytest.raises(ValueError, match="at least one picture"):
-        overlay.draw_grid([])
 
 
 def test_a_thin_image_does_not_become_a_huge_picture() -> None:

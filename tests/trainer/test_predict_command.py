@@ -10,6 +10,8 @@ from PIL import Image
 
 from kmax_tf.build.inference import Inference
 from kmax_tf.export.export import ExportOptions, export_saved_model
+from kmax_tf.results.coco_panoptic import CocoPanopticWriter
+from tests import tiny
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
 from trainer import cli, predict_command
 
@@ -85,6 +87,15 @@ def test_unreadable_images_are_named_and_the_others_go_on(saved_model, images, t
         (["image.png", "--saved_model=m", "--checkpoint=c"], "leave out --checkpoint"),
         (["none.png", "--saved_model=m"], "none.png does not exist"),
         (["image.png", "--saved_model=m"], "`saved_model` must be a folder"),
+        (
+            ["image.png", "--saved_model=m", "--pictures=overlay,sketch"],
+            "`--pictures` must be some of overlay, outline, semantic, instance; received sketch",
+        ),
+        (["image.png", "--saved_model=m", "--tile=big"], "`--tile` must be a side"),
+        (
+            ["image.png", "a.mp4", "--saved_model=m", "--explain", "--tile=64"],
+            "leave out --tile and --saved_model and videos",
+        ),
     ],
 )
 def test_errors_are_one_sentence(flags, sentence, tmp_path, capsys, monkeypatch):
@@ -121,3 +132,44 @@ def test_an_interrupt_keeps_what_is_finished(saved_model, images, tmp_path, caps
     assert code == 130
     assert "Interrupted after 1 of 2 images" in capsys.readouterr().out
     assert len(json.loads((output / "panoptic.json").read_text())["annotations"]) == 1
+
+
+def test_pictures_batches_and_tiles(saved_model, images, tmp_path):
+    output = tmp_path / "out"
+    flags = ["--pictures=outline,instance", "--batch_size=2", "--tile=32,24", "--tile_overlap=8"]
+    arguments = [f"--saved_model={saved_model}", str(images), f"--output_dir={output}", *flags]
+    assert cli.main(["predict", *arguments]) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "panoptic.json",
+        *(
+            f"{name}_{kind}.png"
+            for name in ("000139", "street")
+            for kind in ("outline", "instance", "panoptic")
+        ),
+    }
+
+
+def test_ground_truth_is_shown_beside_the_prediction(saved_model, images, tmp_path, capsys):
+    with CocoPanopticWriter(tmp_path / "val", INFO) as writer:
+        writer.add(np.full((20, 40), 512), name="000139", image_id=139)
+    output = tmp_path / "out"
+    arguments = [f"--saved_model={saved_model}", str(images), f"--output_dir={output}"]
+    assert cli.main(["predict", *arguments, f"--ground_truth={tmp_path}/val.json"]) == 0
+    with Image.open(output / "000139_comparison.png") as picture:
+        assert picture.width > 3 * 480
+    assert not (output / "street_comparison.png").exists()
+    assert "The ground truth has no image street." in capsys.readouterr().out
+
+
+def test_explanations(images, tmp_path, capsys):
+    prefix = tiny.write_checkpoint(tmp_path)
+    output = tmp_path / "out"
+    (images / "broken.jpg").write_bytes(b"no image")
+    arguments = [f"--config_file={tiny.CONFIG}", f"--checkpoint={prefix}", str(images)]
+    assert cli.main(["predict", *arguments, "--explain", f"--output_dir={output}"]) == 2
+    captured = capsys.readouterr()
+    assert "8 slots: " in captured.out
+    assert "broken.jpg" in captured.err
+    for name in ("000139", "street"):
+        with Image.open(output / f"{name}_explain.png") as picture:
+            assert picture.width > 1000
