@@ -161,7 +161,7 @@ def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=300, help="of the whole training")
+    parser.add_argument("--steps", type=int, default=400, help="of the whole training")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--output_dir", help="keeps runs and logs (default: a temporary folder)")
     arguments = parser.parse_args()
