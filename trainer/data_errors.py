@@ -35,7 +35,7 @@ def explaining_bad_records(
     """
     try:
         yield
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+    except schema.PARSE_ERRORS:
         for part in parts:
             bad = next(
                 find_bad_records(

@@ -14,7 +14,7 @@ import tensorflow as tf
 from google.protobuf import message
 
 from kmax_tf import labels
-from kmax_tf.data import records, schema
+from kmax_tf.data import image_decoding, records, schema
 from kmax_tf.image_limits import READ_ERRORS, open_image
 from kmax_tf.structures import DatasetInfo
 
@@ -95,10 +95,16 @@ def describe_problem(
     if missing:
         return name, f"lacks the keys {missing}"
     try:
+        schema.parse_record(tf.constant(serialized), decode_label=decode_label)
+    except UnicodeDecodeError:  # about the message, which holds the record
+        return name, "cannot be parsed: TensorFlow reads examples in their usual form only"
+    except schema.PARSE_ERRORS as error:
+        return name, f"cannot be parsed: {_plain(error)}"
+    try:
         content = _bytes(features, schema.IMAGE)
         with open_image(content, formats=("JPEG", "PNG")):  # finds what must not be decoded
             pass
-        image = tf.io.decode_image(content, channels=3, expand_animations=False)
+        image = image_decoding.decode_image(tf.constant(content), place=["it"])
     except READ_ERRORS as error:
         return name, f"has no image that can be decoded: {error}"
     except tf.errors.InvalidArgumentError as error:

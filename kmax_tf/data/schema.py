@@ -24,6 +24,15 @@ LABEL_FORMAT = "image/segmentation/class/format"
 IMAGE_FORMATS = ("jpeg", "png")
 
 
+PARSE_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    UnicodeDecodeError,
+)
+"""What reading a bad record raises: the last where TensorFlow's message holds bytes of the record,
+which Python cannot decode."""
+
+
 class Record(NamedTuple):
     """One parsed record, still encoded.
 

@@ -115,3 +115,20 @@ def test_bombs_are_described_and_not_decoded(size):
         toy_records.record(6, image=encode(20, 24, "GIF")), INFO, decode_label=True
     )
     assert problem.endswith("it is no image of a known kind (JPEG, PNG)")
+
+
+def test_what_only_tensorflow_refuses_is_described():
+    """A field that examples do not have, inside an entry that nothing reads."""
+    content = toy_records.record(6)
+    key = b"\x0a\x0eimage/channels"
+    start = content.index(key)
+    changed = content[:start] + b"\x32" + content[start + 1 :]
+    assert tf.train.Example.FromString(changed)
+    name, problem = record_check.describe_problem(changed, INFO, decode_label=True)
+    assert name == "image_6"
+    assert problem.startswith("cannot be parsed: ")
+    example = tf.train.Example.FromString(content)
+    example.features.feature["image/height"].bytes_list.value.append(b"5")
+    _, problem = record_check.describe_problem(example.SerializeToString(), INFO, decode_label=True)
+    assert "image/height" in problem
+    assert "type" in problem

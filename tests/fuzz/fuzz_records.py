@@ -51,7 +51,7 @@ def test_one_input(content: bytes) -> None:
     _, problem = record_check.describe_problem(serialized, INFO, decode_label=True)
     try:
         good = bool(read(tf.constant(serialized)))
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+    except schema.PARSE_ERRORS:
         good = False
     if not good and problem is None:
         raise RuntimeError("The check finds nothing wrong with a record that cannot be read.")
