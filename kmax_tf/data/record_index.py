@@ -22,6 +22,9 @@ from kmax_tf.json_files import parse_json
 
 _HEADER = struct.Struct("<QI")
 _OVERHEAD = 16  # bytes of a record beside its content
+MAX_RECORD_BYTES = 2**29
+"""Of a record: the labels of the largest image that is read have half of it."""
+
 _MAX_HEADER_LINE = 65536
 _VERSION = 1
 
@@ -101,6 +104,11 @@ def _find_end(header: bytes, position: int, size: int) -> Tuple[int, Optional[st
         return size, (
             f"the length at byte {position} fails its checksum: the file is damaged there or is "
             "not an uncompressed TFRecord file"
+        )
+    if length > MAX_RECORD_BYTES:
+        return size, (
+            f"it states {length} bytes at byte {position}, and a record may have at most "
+            f"{MAX_RECORD_BYTES}"
         )
     end = position + length + _OVERHEAD
     if end > size:

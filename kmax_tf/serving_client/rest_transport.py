@@ -12,6 +12,7 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
+from kmax_tf.json_files import JsonError, parse_json
 from kmax_tf.serving_client.transport import (
     INPUT,
     SIGNATURE,
@@ -22,6 +23,10 @@ from kmax_tf.serving_client.transport import (
     check_outputs,
 )
 
+MAX_ANSWER_BYTES = 2**31
+"""Of the answer to a request: two maps of 1281 x 1281 for each of 64 images, as text."""
+
+_MAX_MESSAGE_BYTES = 2**20
 _BUSY = (408, 429, 500, 502, 503, 504)
 _FLOATS = ("segment_score",)
 
@@ -54,23 +59,32 @@ class RestTransport(Transport):
         )
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                answer = json.loads(response.read())
+                content = response.read(MAX_ANSWER_BYTES + 1)
         except urllib.error.HTTPError as error:
             raise _of_status(error) from None
         except (OSError, http.client.HTTPException) as error:  # Refused, reset or timed out.
             reason = getattr(error, "reason", None) or error or type(error).__name__
             raise RequestError(f"{self._url}: {reason}", Fault.BUSY) from None
-        except ValueError as error:
-            raise RequestError(f"the answer is no JSON: {error}", Fault.FINAL) from None
-        return check_outputs(_columns(answer), len(files))
+        return check_outputs(_columns(_parse(content)), len(files))
 
     def close(self) -> None:
         pass  # Each request has a connection of its own.
 
 
+def _parse(content: bytes) -> Any:
+    if len(content) > MAX_ANSWER_BYTES:
+        raise RequestError(
+            f"the answer has more than the {MAX_ANSWER_BYTES} bytes that are read", Fault.FINAL
+        )
+    try:
+        return parse_json(content)
+    except JsonError as error:
+        raise RequestError(f"the answer cannot be read: {error}", Fault.FINAL) from None
+
+
 def _of_status(error: urllib.error.HTTPError) -> RequestError:
     try:
-        message = json.loads(error.read())["error"]
+        message = parse_json(error.read(_MAX_MESSAGE_BYTES))["error"]
     except (OSError, ValueError, KeyError, TypeError):
         message = str(error.reason)
     fault = Fault.FINAL

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import struct
 
 import numpy as np
 import pytest
@@ -178,3 +179,17 @@ def test_other_file_systems_are_read_by_their_headers(monkeypatch):
     with gfile(path, "wb") as file:
         file.write(b"this is no record file at all")
     assert "not an uncompressed TFRecord" in record_index.index_file(path).problem
+
+
+@pytest.mark.parametrize("length", [2**29 + 1, 2**40, 2**63])
+def test_a_record_that_states_too_much_is_not_read(path, length):
+    """Whether the file has so many bytes or not."""
+    header = struct.pack("<Q", length)
+    header += struct.pack("<I", record_index.masked_checksum(header))
+    with path.open("ab") as file:
+        file.write(header)
+        file.truncate(2**31)
+    index = index_anew(path)
+    assert index.count == 4
+    assert index.problem.startswith(f"it states {length} bytes at byte ")
+    assert index.problem.endswith("a record may have at most 536870912")

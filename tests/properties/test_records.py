@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -118,19 +118,36 @@ def headers(image: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
-@given(st.binary(max_size=200))
+@given(st.binary(max_size=200), st.integers(0, 60))
 @MANY
-def test_any_record_file_is_counted_or_named(tmp_path_factory, content):
+def test_any_record_file_is_indexed(tmp_path_factory, content, kept):
+    """Records before the damage are found and readable; the damage is named, and an error."""
     path = tmp_path_factory.mktemp("any") / "any-00000"
     with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(b"a record")
-    whole = path.read_bytes()
-    record_index._index_version.cache_clear()
-    path.write_bytes(whole + content)
-    try:
-        found = records.find_records([str(path)])
-    except ValueError as error:
-        assert str(path) in str(error)
-        assert content
-        return
-    assert found.total >= 1
+        for number in range(2):
+            writer.write(bytes([number]) * 14)  # 30 bytes with length and checksums
+    path.write_bytes(path.read_bytes()[:kept] + content)
+    assume(path.stat().st_size)
+    index = record_index.index_file(str(path))
+    assert index.count >= kept // 30
+    assert index.problem or index.lengths.sum() == path.stat().st_size
+    if index.problem:
+        with pytest.raises(ValueError, match=r"any-00000"):
+            records.find_records([str(path)])
+    if kept >= 30:
+        source = records.find_records([str(path)], damage_allowed=True)
+        assert records.read_record(source, 0) == bytes(14)
+
+
+@given(st.binary(max_size=100) | st.just(b"[" * 30_000))
+@MANY
+def test_any_cached_index_is_made_again(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("any") / "any-00000"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(bytes(70_000))
+    state = path.stat()
+    cached = record_index._cache_path(str(path))
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_bytes(content)
+    index = record_index.index_file(str(path))
+    assert (index.offsets.tolist(), index.lengths.tolist()) == ([0], [state.st_size])

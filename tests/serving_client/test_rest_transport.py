@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import socket
+import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kmax_tf.serving_client import rest_transport
 from kmax_tf.serving_client.rest_transport import RestTransport
 from kmax_tf.serving_client.transport import NEEDED, Fault, RequestError
 from tests.export.toy import toy_image
@@ -79,3 +83,43 @@ def test_another_answer_is_named():
     with server as address, missing as caught:
         connect(address).send(FILES)
     assert caught.value.fault is Fault.FINAL
+
+
+@pytest.mark.parametrize(
+    ("content", "limit", "message"),
+    [
+        (b"[" * 100_000, 100_000, "the answer cannot be read: it is nested too deeply"),
+        (b"<html>", 5000, "the answer cannot be read: it is not valid JSON"),
+        (b" " * 5001, 5000, "the answer has more than the 5000 bytes that are read"),
+    ],
+)
+def test_answers_of_any_bytes_are_named(monkeypatch, content, limit, message):
+    monkeypatch.setattr(rest_transport, "MAX_ANSWER_BYTES", limit)
+    with answering(content) as address, pytest.raises(RequestError, match=message) as caught:
+        connect(address).send(FILES)
+    assert caught.value.fault is Fault.FINAL
+
+
+@contextlib.contextmanager
+def answering(content):
+    """A server that gives one answer, whatever it is asked."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
