@@ -105,7 +105,7 @@ def test_the_schemas_agree_on_defaults_of_the_same_name(old, new):
             "some",
             "accepts random, none, all; received some",
         ),
-        ("trainer_options.solver_options.optimizer", "lamb", "accepts adam, adamw, sgd"),
+        ("trainer_options.solver_options.optimizer", "lars", "accepts adam, adamw, sgd"),
         ("trainer_options.solver_options.learning_policy", "step", "accepts poly, cosine"),
         ("trainer_options.loss_options.semantic_loss.name", "focal", "must be softmax_cross_entro"),
         ("evaluator_options.transformer_post_processing", "fast", "must be pixelwise or maskwise"),

@@ -61,7 +61,7 @@ def test_choosing_a_oneof_member_drops_the_other(config):
         ("trainer_options.seed", "1.5", "accepts a whole number"),
         ("trainer_options.solver_options.base_learning_rate", "fast", "accepts a number"),
         ("trainer_options.solver_options.use_sync_batchnorm", "maybe", "true or false"),
-        ("trainer_options.solver_options.optimizer", "lamb", "accepts ADAM, ADAMW, SGD"),
+        ("trainer_options.solver_options.optimizer", "lars", "accepts ADAM, ADAMW, SGD"),
     ],
 )
 def test_errors_name_the_field_and_what_is_accepted(config, path, value, message):
