@@ -94,6 +94,7 @@ def evaluate_checkpoint(
     save_format: str = COCO_PANOPTIC,
     strategy: Optional[tf.distribute.Strategy] = None,
     advance: Advance = lambda count: None,
+    raw_weights: bool = False,
 ) -> Evaluation:
     """Evaluates on `eval_dataset_options`, every image once and at the size of its file.
 
@@ -106,6 +107,7 @@ def evaluate_checkpoint(
       strategy: where the network runs, each batch split over its replicas; None = the default
         strategy, one device.
       advance: called with the number of images after each batch.
+      raw_weights: of `checkpoint`, see `load_checkpoint`.
 
     Raises:
       ValueError: data or checkpoint are missing or do not fit the config, or there is neither a
@@ -120,7 +122,7 @@ def evaluate_checkpoint(
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
     jit_compile = jit_compile_of(config.trainer_options, strategy)
     with strategy.scope():
-        inference = build_inference(config, checkpoint=checkpoint)
+        inference = build_inference(config, checkpoint=checkpoint, raw_weights=raw_weights)
     predict = BatchPredictor(
         inference.network,
         batch_size=options.batch_size,

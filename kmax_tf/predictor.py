@@ -62,6 +62,7 @@ class Predictor:
       saved_model: version folder that `kmax export` wrote, or the folder of its versions, which
         means the newest; needs no config.
       model: a model built from `config`, run with the weights that it has.
+      raw_weights: of `checkpoint`, see `load_checkpoint`.
 
     Raises:
       ValueError: not exactly one of `checkpoint`, `saved_model` and `model` is given, a config is
@@ -75,6 +76,7 @@ class Predictor:
         checkpoint: Optional[Union[str, os.PathLike]] = None,
         saved_model: Optional[Union[str, os.PathLike]] = None,
         model: Optional[tf.keras.Model] = None,
+        raw_weights: bool = False,
     ) -> None:
         given = {"checkpoint": checkpoint, "saved_model": saved_model, "model": model}
         names = [name for name, value in given.items() if value is not None]
@@ -90,7 +92,7 @@ class Predictor:
         elif config is None:
             raise ValueError(f"`Predictor` needs a `config` beside `{names[0]}`; received None.")
         else:
-            self.info, self._run, self._explain = _build(config, checkpoint, model)
+            self.info, self._run, self._explain = _build(config, checkpoint, model, raw_weights)
 
     @overload
     def __call__(
@@ -343,12 +345,13 @@ def _build(
     config: ExperimentOptions,
     checkpoint: Optional[Union[str, os.PathLike]],
     model: Optional[tf.keras.Model],
+    raw_weights: bool,
 ) -> Tuple[DatasetInfo, RunBatch, Callable[[np.ndarray], Tuple[Dict[str, np.ndarray], Evidence]]]:
     # Building a model needs far more of the library than running a SavedModel.
     from kmax_tf.build.explanation import build_explain
     from kmax_tf.build.inference import build_inference
 
-    inference = build_inference(config, checkpoint=checkpoint, model=model)
+    inference = build_inference(config, checkpoint=checkpoint, model=model, raw_weights=raw_weights)
     jit_compile = True if config.trainer_options.use_xla else None
     run = batches_of_model(inference, jit_compile=jit_compile)
     return inference.info, run, build_explain(config, inference)

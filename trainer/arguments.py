@@ -13,7 +13,7 @@ def add_model_arguments(
 
     Args:
       parser: gets the flags.
-      checkpoint: whether `--checkpoint` is one of them.
+      checkpoint: whether `--checkpoint` is one of them, and `--raw_weights` with it.
       required: whether config and checkpoint have to be given.
     """
     parser.add_argument("--config_file", required=required, help="experiment config (textproto)")
@@ -25,12 +25,24 @@ def add_model_arguments(
             "newest weights of a run, RUN/best for those with the best PQ, mIoU or mask AP, as its "
             "task says",
         )
+        add_raw_weights_argument(parser)
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
         help="overrides a field of the config, or fills ${NAME}; repeatable",
+    )
+
+
+def add_raw_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--raw_weights`; its value is None where it was not given."""
+    parser.add_argument(
+        "--raw_weights",
+        action="store_true",
+        default=None,
+        help="take the weights of the last step from a checkpoint that also holds their moving "
+        "average (trainer_options.ema_decay); default: the average",
     )
 
 

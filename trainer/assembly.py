@@ -1,4 +1,4 @@
-"""Makes the parts of a run from its config: devices, model, loops, checkpoints."""
+"""Makes the parts of a run from its config: devices, model, loops, summaries."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ from kmax_tf.build.data import (
     task_of,
 )
 from kmax_tf.build.inference import build_forward
-from kmax_tf.build.initial_weights import load_initial_weights, load_weights_to_evaluate
 from kmax_tf.build.losses import build_loss
 from kmax_tf.build.model import build_model
 from kmax_tf.build.post_processing import build_post_processor
-from kmax_tf.checkpoints.report import summarize
 from kmax_tf.structures import DatasetInfo
 from protos import experiment_pb2, training_pb2
 from trainer import checkpointing, distribution, pictures, preflight, run_folder
@@ -42,12 +40,7 @@ from trainer.summaries import EvalSummaries, TrainSummaries
 from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
 from trainer.watchdog import Pulse, Watchdog
-
-SUMMARIES = "summaries"
-"""The name of the unfinished means among what is saved; a file without them begins new ones."""
-
-LOSS_SCALE = "loss_scale"
-"""The name of the loss scale among what is saved; a run that turns to float16 begins a new one."""
+from trainer.weight_average import WeightAverage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +148,7 @@ def build_train_step(
     optimizer: Optimizer,
     global_batch_size: int,
     loss_scale: Optional[LossScale],
+    average: Optional[WeightAverage] = None,
 ) -> TrainStep:
     """The training step of a config; arguments as for `TrainStep`."""
     trainer = config.trainer_options
@@ -169,6 +163,7 @@ def build_train_step(
         max_total_loss=trainer.max_total_loss,
         accumulation_steps=trainer.accumulation_steps,
         loss_scale=loss_scale,
+        average=average,
     )
 
 
@@ -179,8 +174,31 @@ def make_training_dataset(run: Run, start_step: int) -> tf.data.Dataset:
     return build_dataset(options, training=True, seed=trainer.seed, start_step=start_step)
 
 
+def build_weight_average(
+    config: experiment_pb2.ExperimentOptions, model: tf.keras.Model
+) -> Optional[WeightAverage]:
+    """The average of the weights of `model`; None where the config wants none.
+
+    Call it in the strategy's scope.
+    """
+    decay = config.trainer_options.ema_decay
+    if not decay:
+        return None
+    return WeightAverage(model, averaged=build_model(config), decay=decay)
+
+
+def run_to_evaluate(run: Run, average: Optional[WeightAverage]) -> Run:
+    """`run`, with the averaged weights in place of the last ones where there are any."""
+    return run if average is None else dataclasses.replace(run, model=average.model)
+
+
 def make_train_loop(
-    run: Run, optimizer: Optimizer, interrupts: Interrupts, loss_scale: Optional[LossScale] = None
+    run: Run,
+    optimizer: Optimizer,
+    interrupts: Interrupts,
+    *,
+    loss_scale: Optional[LossScale] = None,
+    average: Optional[WeightAverage] = None,
 ) -> TrainLoop:
     """The inner loop of training; its input starts at the step that the run is at by then."""
     batch_size = run.config.train_dataset_options.batch_size
@@ -190,6 +208,7 @@ def make_train_loop(
         optimizer=optimizer,
         global_batch_size=batch_size,
         loss_scale=loss_scale,
+        average=average,
     )
 
     def make_iterator(start_step: int) -> Iterator:
@@ -308,38 +327,4 @@ def make_eval_summaries(run: Run) -> EvalSummaries:
     """Where the numbers of evaluations go."""
     return EvalSummaries(
         run.model_dir / "eval", metrics_file=run.metrics_file, global_step=run.global_step
-    )
-
-
-def make_manager(
-    run: Run,
-    trackables: Dict[str, Any],
-    *,
-    trains: bool,
-    undisturbed: Undisturbed = contextlib.nullcontext,
-) -> tf.train.CheckpointManager:
-    """The checkpoints of the run; without one, the weights to start from are loaded instead.
-
-    Args:
-      run: whose checkpoints.
-      trackables: what is saved, by name.
-      trains: whether parts of the model may start untrained.
-      undisturbed: signals wait inside.
-    """
-
-    def initialize() -> None:
-        load = load_initial_weights if trains else load_weights_to_evaluate
-        for report in load(run.model, run.config.model_options):
-            run.progress.write(summarize(report))
-
-    return checkpointing.create_manager(
-        run.model_dir,
-        trackables,
-        optional=[LOSS_SCALE],
-        global_step=run.global_step,
-        keep=run.config.trainer_options.num_checkpoints_to_keep,
-        interval=run.config.trainer_options.save_checkpoints_steps,
-        explain=lambda: run_folder.explain_misfit(run.model_dir, run.config),
-        initialize=initialize,
-        undisturbed=undisturbed,
     )

@@ -1,9 +1,9 @@
 """Checkpoints of a run: the last few for resuming, and the weights with the best result.
 
 `<model_dir>/ckpt-<step>` holds model, optimiser slots, step, the means of the unfinished
-summary interval and, in float16, the loss scale.
-`<model_dir>/best/ckpt-<step>` holds the model, the step and the metric of the task (`best_pq`,
-`best_miou` or `best_ap`), which is where "best so far" is remembered.
+summary interval and, where there are, the loss scale of float16 and the moving average of the
+weights. `<model_dir>/best/ckpt-<step>` holds the model as it was evaluated, the step and the metric
+of the task (`best_pq`, `best_miou` or `best_ap`), which is where "best so far" is remembered.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from typing import Callable, Iterable, List, Mapping, Optional, Sequence
+import types
+from typing import Callable, Iterable, List, Mapping, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -25,33 +26,47 @@ BEST_FOLDER = "best"
 
 _COUNTER = "save_counter" + mapping.VALUE_SUFFIX
 
+Fallbacks = Mapping[str, Callable[[], None]]
+"""Name of a trackable -> what is called after a restore from a file that lacks it."""
+
 
 class FittingCheckpoint(tf.train.Checkpoint):
     """A checkpoint that refuses files of another model instead of restoring a part.
 
     Args:
       explain: says which fields of the config have changed: the end of the error message.
-      optional: names of trackables that a file may lack as a whole; they keep their values.
+      optional: names of trackables that a file may lack as a whole, and what is called then, after
+        the others are restored.
       **trackables: what is saved, by name; a file may hold more (optimiser slots while evaluating).
     """
 
     def __init__(
-        self, *, explain: Callable[[], str], optional: Sequence[str] = (), **trackables: object
+        self,
+        *,
+        explain: Callable[[], str],
+        optional: Optional[Fallbacks] = None,
+        **trackables: object,
     ) -> None:
         super().__init__(**trackables)
         self._explain = explain
-        self._optional = tuple(optional)
+        # A plain dictionary would become a part of what is saved.
+        self._optional = types.MappingProxyType(dict(optional or {}))
 
     def restore(self, save_path: str, options: Optional[tf.train.CheckpointOptions] = None):
         """Restores all of its variables; ValueError names what does not fit."""
-        self._require_fit(save_path)
-        return super().restore(save_path, options).expect_partial()
+        absent = self._require_fit(save_path)
+        status = super().restore(save_path, options).expect_partial()
+        for name in absent:
+            self._optional[name]()
+        return status
 
-    def _require_fit(self, save_path: str) -> None:
+    def _require_fit(self, save_path: str) -> List[str]:
+        """Returns the optional names that the file lacks; ValueError where the rest differs."""
         variables = mapping.variables_by_path(self)
         variables.pop("save_counter", None)
         saved = open_checkpoint(save_path).get_variable_to_shape_map()
-        absent = set(self._optional) - {_part_of(name) for name in saved}
+        present = {_part_of(name) for name in saved}
+        absent = [name for name in self._optional if name not in present]
         variables = {p: v for p, v in variables.items() if _part_of(p) not in absent}
         parts = {_part_of(path) for path in variables}
         shapes = {
@@ -65,6 +80,40 @@ class FittingCheckpoint(tf.train.Checkpoint):
                 f"The checkpoint {save_path} does not fit the config: "
                 f"{describe_misfit(_of_model(comparison))}{self._explain()}."
             )
+        return absent
+
+
+class EvaluatedCheckpoint(FittingCheckpoint):
+    """What an evaluation reads: the model takes the averaged weights where a file has them.
+
+    Args:
+      model: is evaluated.
+      global_step: of the file.
+      explain: as for `FittingCheckpoint`.
+      tell: is told, in a sentence, that the weights of a file are averaged.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: tf.keras.Model,
+        global_step: tf.Variable,
+        explain: Callable[[], str],
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__(explain=explain, model=model, global_step=global_step)
+        self._tell = tell
+
+    def restore(self, save_path: str, options: Optional[tf.train.CheckpointOptions] = None):
+        """Restores model and step; ValueError names what does not fit."""
+        names = open_checkpoint(save_path).get_variable_to_shape_map()
+        if not any(name.startswith(mapping.AVERAGE_PREFIX) for name in names):
+            return super().restore(save_path, options)
+        self._tell(f"Of {save_path} the moving average of the weights is evaluated.")
+        averaged = FittingCheckpoint(
+            explain=self._explain, average=self.model, global_step=self.global_step
+        )
+        return averaged.restore(save_path, options)
 
 
 def _part_of(name: str) -> str:
@@ -147,13 +196,11 @@ class BestCheckpoint:
 
 def create_manager(
     model_dir: pathlib.Path,
-    trackables: Mapping[str, object],
+    checkpoint: FittingCheckpoint,
     *,
     global_step: tf.Variable,
     keep: int,
     interval: Optional[int],
-    explain: Callable[[], str],
-    optional: Sequence[str] = (),
     initialize: Optional[Callable[[], None]] = None,
     undisturbed: Undisturbed = contextlib.nullcontext,
 ) -> tf.train.CheckpointManager:
@@ -161,19 +208,15 @@ def create_manager(
 
     Args:
       model_dir: run folder.
-      trackables: what is saved, by name: `model`, and for training `optimizer` (and `loss_scale`).
-      global_step: saved too; names the files.
+      checkpoint: what is saved and restored.
+      global_step: names the files.
       keep: newest checkpoints to keep.
       interval: steps between checkpoints; None where nothing is saved.
-      explain: says which fields of the config have changed, for the error message.
-      optional: names of trackables that an older checkpoint may lack.
       initialize: called instead of restoring when there is no checkpoint.
       undisturbed: see `SafeManager`.
     """
     return SafeManager(
-        FittingCheckpoint(
-            explain=explain, optional=optional, global_step=global_step, **trackables
-        ),
+        checkpoint,
         str(model_dir),
         run_folder=str(model_dir),
         undisturbed=undisturbed,

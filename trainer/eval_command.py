@@ -11,7 +11,15 @@ from trainer.arguments import add_model_arguments
 _JSON_KEYS = ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou", "ap", "per_class")
 
 _MODEL_REQUIRED = ("config_file", "checkpoint")
-_MODEL_FLAGS = (*_MODEL_REQUIRED, "set", "save_predictions", "save_format", "num_gpus", "tpu")
+_MODEL_FLAGS = (
+    *_MODEL_REQUIRED,
+    "raw_weights",
+    "set",
+    "save_predictions",
+    "save_format",
+    "num_gpus",
+    "tpu",
+)
 _SCORING_REQUIRED = ("from_predictions", "ground_truth")
 _SCORING_FLAGS = ("ground_truth", "predictions_json", "ground_truth_dir", "processes")
 
@@ -104,6 +112,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             save_format=arguments.save_format or COCO_PANOPTIC,
             strategy=strategy,
             advance=advance,
+            raw_weights=bool(arguments.raw_weights),
         )
     if evaluation.table:
         print(evaluation.table)

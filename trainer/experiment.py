@@ -14,7 +14,15 @@ import tensorflow as tf
 from kmax_tf.build.data import find_source
 from kmax_tf.data.fingerprint import take_fingerprints
 from protos import experiment_pb2
-from trainer import assembly, checkpointing, distribution, preflight, run_folder, run_record
+from trainer import (
+    assembly,
+    checkpointing,
+    distribution,
+    managers,
+    preflight,
+    run_folder,
+    run_record,
+)
 from trainer.checkpoint_recovery import recover, require_sound
 from trainer.data_errors import EVAL, TRAIN, explaining_bad_records, name_images
 from trainer.interrupts import Interrupts
@@ -67,42 +75,9 @@ def run_experiment(
 
 
 def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
-    with run.strategy.scope():
-        optimizer = build_optimizer(run.model, run.config.trainer_options.solver_options)
-        loss_scale = build_loss_scale(run.config.trainer_options)
     evaluates = mode in preflight.EVALUATING_MODES
-    train_summaries = assembly.make_train_summaries(run)
-    trackables = {
-        "model": run.model,
-        "optimizer": optimizer.slots,
-        assembly.SUMMARIES: train_summaries.means,
-    }
-    if loss_scale is not None:
-        trackables[assembly.LOSS_SCALE] = loss_scale.slots
-    _make_sound(run, evaluates)
-    saving = assembly.make_saving(run, interrupts)
-    manager = assembly.make_manager(run, trackables, trains=True, undisturbed=saving)
-    eval_summaries = assembly.make_eval_summaries(run) if evaluates else None
-    per_loop = run.config.trainer_options.steps_per_loop
-    with _without_messages():  # Restores the newest checkpoint, or calls `initialize`.
-        controller = orbit.Controller(
-            global_step=run.global_step,
-            trainer=assembly.make_train_loop(run, optimizer, interrupts, loss_scale),
-            evaluator=assembly.make_eval_loop(
-                run, eval_summaries, keeps_best=True, undisturbed=saving
-            )
-            if eval_summaries
-            else None,
-            strategy=run.strategy,
-            # After an interrupt the loops are back in step with the intervals at once.
-            steps_per_loop=lambda step: per_loop - int(step) % per_loop,
-            checkpoint_manager=manager,
-            summary_manager=train_summaries,
-            # Without a folder of its own the evaluation would be given the training's summaries.
-            eval_summary_dir=str(run.model_dir / "eval"),
-            eval_summary_manager=eval_summaries,
-        )
-    train_summaries.start()
+    controller = _make_training(run, interrupts, evaluates)
+    manager = controller.checkpoint_manager
     run.metrics_file.cut_after(run.step)
     _announce("Continuing from", run, manager)
     _record_start(run, mode)
@@ -124,6 +99,52 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     finally:
         run.progress.close()
     return 0
+
+
+def _make_training(run: assembly.Run, interrupts: Interrupts, evaluates: bool) -> orbit.Controller:
+    """All parts of a training, at the step of its newest checkpoint."""
+    with run.strategy.scope():
+        optimizer = build_optimizer(run.model, run.config.trainer_options.solver_options)
+        loss_scale = build_loss_scale(run.config.trainer_options)
+        average = assembly.build_weight_average(run.config, run.model)
+    train_summaries = assembly.make_train_summaries(run)
+    trackables = {
+        "model": run.model,
+        "optimizer": optimizer.slots,
+        managers.SUMMARIES: train_summaries.means,
+    }
+    if loss_scale is not None:
+        trackables[managers.LOSS_SCALE] = loss_scale.slots
+    _make_sound(run, evaluates)
+    saving = assembly.make_saving(run, interrupts)
+    manager = managers.make_train_manager(run, trackables, average=average, undisturbed=saving)
+    eval_summaries = assembly.make_eval_summaries(run) if evaluates else None
+    per_loop = run.config.trainer_options.steps_per_loop
+    with _without_messages():  # Restores the newest checkpoint, or calls `initialize`.
+        controller = orbit.Controller(
+            global_step=run.global_step,
+            trainer=assembly.make_train_loop(
+                run, optimizer, interrupts, loss_scale=loss_scale, average=average
+            ),
+            evaluator=assembly.make_eval_loop(
+                assembly.run_to_evaluate(run, average),
+                eval_summaries,
+                keeps_best=True,
+                undisturbed=saving,
+            )
+            if eval_summaries
+            else None,
+            strategy=run.strategy,
+            # After an interrupt the loops are back in step with the intervals at once.
+            steps_per_loop=lambda step: per_loop - int(step) % per_loop,
+            checkpoint_manager=manager,
+            summary_manager=train_summaries,
+            # Without a folder of its own the evaluation would be given the training's summaries.
+            eval_summary_dir=str(run.model_dir / "eval"),
+            eval_summary_manager=eval_summaries,
+        )
+    train_summaries.start()
+    return controller
 
 
 def _make_sound(run: assembly.Run, evaluates: bool) -> None:
@@ -156,7 +177,7 @@ def _evaluate(run: assembly.Run, mode: str) -> int:
     if mode == "eval":
         require_sound(run.model_dir)
     eval_summaries = assembly.make_eval_summaries(run)
-    manager = assembly.make_manager(run, {"model": run.model}, trains=False)
+    manager = managers.make_eval_manager(run)
     options = run.config.evaluator_options
     initial = run.config.model_options.initial_checkpoint
     if mode == "eval" and not manager.latest_checkpoint and not initial:

@@ -101,7 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
         post_processing=_post_processing(config),
     )
     images = _read_images(arguments.images)
-    inference = build_inference(config, checkpoint=arguments.checkpoint)
+    inference = build_inference(
+        config, checkpoint=arguments.checkpoint, raw_weights=bool(arguments.raw_weights)
+    )
     images = images or _drawn_images(inference)
     if arguments.verify:
         return _tell(verify_export(folder, inference, options, images))

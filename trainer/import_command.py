@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, List
 
 from kmax_tf.build.config import load_config
 from trainer import preflight
-from trainer.arguments import add_allow_missing_argument, add_model_arguments, split_list
+from trainer.arguments import (
+    add_allow_missing_argument,
+    add_model_arguments,
+    add_raw_weights_argument,
+    split_list,
+)
 
 if TYPE_CHECKING:
     from kmax_tf.checkpoints.report import LoadReport
@@ -27,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, checkpoint=False)
     parser.add_argument("--output", required=True, help="prefix of the new checkpoint")
     add_allow_missing_argument(parser, "SOURCE")
+    add_raw_weights_argument(parser)
     parser.add_argument(
         "--format",
         choices=(OWN, DEEPLAB2),
@@ -56,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     allow_missing: List[str] = split_list(arguments.allow_missing)
     require_writable_prefix(arguments.output, overwrite=arguments.overwrite)
-    source = open_source(arguments.source)
+    source = open_source(arguments.source, raw_weights=bool(arguments.raw_weights))
     model = build_model(config)
     try:
         report = load_source(model, source, allow_missing=allow_missing, accept_encoder=True)

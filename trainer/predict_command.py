@@ -262,7 +262,8 @@ def _network_options(arguments: argparse.Namespace) -> Dict[str, Any]:
 def _check_model(arguments: argparse.Namespace) -> None:
     given = {"--config_file": arguments.config_file, "--checkpoint": arguments.checkpoint}
     if arguments.saved_model:
-        extra = [name for name, value in {**given, "--set": arguments.set}.items() if value]
+        others = {"--set": arguments.set, "--raw_weights": arguments.raw_weights}
+        extra = [name for name, value in {**given, **others}.items() if value]
         if extra:
             raise ValueError(
                 f"`--saved_model` {arguments.saved_model} holds all that is needed; leave out "
@@ -283,4 +284,6 @@ def _make_predictor(arguments: argparse.Namespace) -> Predictor:
     if arguments.saved_model:
         return Predictor(saved_model=arguments.saved_model)
     config = load_config(arguments.config_file, arguments.set)
-    return Predictor(config, checkpoint=arguments.checkpoint)
+    return Predictor(
+        config, checkpoint=arguments.checkpoint, raw_weights=bool(arguments.raw_weights)
+    )

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kmax_tf.build.compilation import jit_compile_of
 from kmax_tf.layers.random_stream import random_stream
-from trainer import assembly, distribution
+from trainer import assembly, distribution, managers
 from trainer.checkpoint_recovery import describe_damage
 from trainer.checkpointing import FittingCheckpoint
 from trainer.fault_dump import Dump
@@ -59,7 +59,7 @@ def replay(dump: Dump, *, num_gpus: int, find: bool) -> Replay:
         loss_scale = build_loss_scale(config.trainer_options)
     trackables: Dict[str, Any] = {"model": model}
     if loss_scale is not None:
-        trackables[assembly.LOSS_SCALE] = loss_scale.slots
+        trackables[managers.LOSS_SCALE] = loss_scale.slots
     damage = describe_damage(dump.checkpoint)
     if damage is not None:
         raise ValueError(f"`DUMP`: its checkpoint {dump.checkpoint} is damaged: {damage}.")

@@ -14,6 +14,7 @@ from trainer.loss_scale import LossScale
 from trainer.numeric_fault import GRADIENT_NORM, TOTAL_LOSS
 from trainer.optimizers import clip_by_global_norm
 from trainer.solver import Optimizer
+from trainer.weight_average import WeightAverage
 
 LOSS_SCALE = "loss_scale"
 SKIPPED_UPDATES = "skipped_updates"
@@ -66,6 +67,7 @@ class TrainStep:
       max_total_loss: a mean total loss above it is a fault; 0 = no limit.
       loss_scale: for float16; None = the loss is used as it is.
       accumulation_steps: parts in which a replica works through its images; divides their number.
+      average: takes in the weights after each update; None = none is kept.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class TrainStep:
         max_total_loss: float = 0.0,
         loss_scale: Optional[LossScale] = None,
         accumulation_steps: int = 1,
+        average: Optional[WeightAverage] = None,
     ) -> None:
         self._model = model
         self._loss = loss
@@ -90,6 +93,7 @@ class TrainStep:
         self.max_total_loss = max_total_loss
         self._loss_scale = loss_scale
         self._accumulation_steps = accumulation_steps
+        self._average = average
         self.names: Tuple[str, ...] = ()
         self.gradient_names: Tuple[str, ...] = ()
 
@@ -221,6 +225,9 @@ class TrainStep:
     def _update(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> tf.Tensor:
         with tf.name_scope("optimizer"):
             self._optimizer.apply(gradients, step)
+        if self._average is not None:
+            with tf.name_scope("weight_average"):
+                self._average.update(step)
         return tf.constant(True)
 
 

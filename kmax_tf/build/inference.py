@@ -60,6 +60,7 @@ def build_inference(
     *,
     checkpoint: Optional[Union[str, os.PathLike]] = None,
     model: Optional[tf.keras.Model] = None,
+    raw_weights: bool = False,
 ) -> Inference:
     """Builds the model with trained weights, its preprocessing and its post-processing.
 
@@ -70,12 +71,15 @@ def build_inference(
         its latest. None = the weights stay as they are.
       model: built from `config` already, runs with the weights that it has at the time, and is not
         changed; None = it is built here, and its batch norms are folded into the kernels.
+      raw_weights: of `checkpoint`, see `load_checkpoint`.
 
     Raises:
       ValueError: there is no such checkpoint, or it is of another model.
     """
     require_same_classes(config)
-    source = None if checkpoint is None else open_source(checkpoint)  # Before the slow part.
+    source = None
+    if checkpoint is not None:  # Before the slow part.
+        source = open_source(checkpoint, raw_weights=raw_weights)
     built = build_model(config) if model is None else model
     if source is not None:
         _LOGGER.info(summarize(load_source(built, source)))

@@ -87,6 +87,10 @@ def _validate_trainer(options: training_pb2.TrainerOptions) -> None:
                 f"`trainer_options.{name}` must be a multiple of `steps_per_loop` "
                 f"({options.steps_per_loop}); received {getattr(options, name)}."
             )
+    if not 0 <= options.ema_decay < 1:
+        raise ValueError(
+            f"`trainer_options.ema_decay` must lie in [0, 1); received {options.ema_decay:g}."
+        )
     solver = options.solver_options
     path = "trainer_options.solver_options"
     require_positive([solver.training_number_of_steps], f"{path}.training_number_of_steps")
@@ -94,7 +98,12 @@ def _validate_trainer(options: training_pb2.TrainerOptions) -> None:
         value = getattr(solver, name)
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"`{path}.{name}` must be positive; received {value:g}.")
-    for name in ("warmup_steps", "adamw_weight_decay", "backbone_learning_rate_multiplier"):
+    for name in (
+        "warmup_steps",
+        "adamw_weight_decay",
+        "backbone_learning_rate_multiplier",
+        "reference_batch_size",
+    ):
         if getattr(solver, name) < 0:
             raise ValueError(
                 f"`{path}.{name}` must not be negative; received {getattr(solver, name):g}."

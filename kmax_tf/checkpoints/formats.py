@@ -16,13 +16,20 @@ import tensorflow as tf
 from kmax_tf.checkpoints import convnext_weights, weight_files
 from kmax_tf.checkpoints.deeplab2 import deeplab2_name
 from kmax_tf.checkpoints.files import ACCEPTED, find_checkpoint, open_checkpoint, reason
-from kmax_tf.checkpoints.mapping import MODEL_PREFIX, VALUE_SUFFIX, NameOfPath, ShapeOfPath
+from kmax_tf.checkpoints.mapping import (
+    AVERAGE_PREFIX,
+    MODEL_PREFIX,
+    VALUE_SUFFIX,
+    NameOfPath,
+    ShapeOfPath,
+)
 from kmax_tf.checkpoints.parts import DEEPLAB2_ROOTS, ENCODER, is_deeplab2_encoder
 
 Shape = Tuple[int, ...]
 
 DEEPLAB2 = "deeplab2 checkpoint"
 OWN = "checkpoint of kmax_tf"
+AVERAGED = f"{OWN}, moving average of the weights"
 
 _BOOKKEEPING = frozenset(
     (
@@ -88,11 +95,13 @@ class _Layout(NamedTuple):
     is_other_part: Callable[[str], bool]
 
 
-def open_source(path: Union[str, os.PathLike]) -> Source:
+def open_source(path: Union[str, os.PathLike], *, raw_weights: bool = False) -> Source:
     """Opens the weights at `path` and recognises their format.
 
     Args:
       path: what `find_checkpoint` accepts.
+      raw_weights: whether the weights of the last step are taken from a checkpoint that also holds
+        their moving average, instead of the average.
 
     Raises:
       ValueError: nothing there, unreadable, or of no known format.
@@ -106,7 +115,7 @@ def open_source(path: Union[str, os.PathLike]) -> Source:
         for name, shape in sorted(reader.get_variable_to_shape_map().items())
         if _is_model_variable(name)
     }
-    layout = _recognise(shapes)
+    layout = _recognise(shapes, raw_weights)
     if layout is None:
         raise _unknown(found, shapes or reader.get_variable_to_shape_map())
     return Source(
@@ -142,13 +151,15 @@ def _open_weight_file(path: str) -> Source:
     )
 
 
-def _recognise(names: Iterable[str]) -> Optional[_Layout]:
+def _recognise(names: Iterable[str], raw_weights: bool) -> Optional[_Layout]:
     """The layout of a checkpoint by the roots of its names; the first that fits."""
     roots = {name.split("/", 1)[0] for name in names}
     if any(name.startswith(_MODEL_GARDEN) for name in names):
         return _of_encoder("deeplab2 encoder (Model Garden)", _garden_name, (_MODEL_GARDEN,))
     if roots & {"encoder", "pixel_space_head", "semantic_last_layer"}:
         return _Layout(DEEPLAB2, deeplab2_name, "", is_deeplab2_encoder, _is_deeplab2_part)
+    if AVERAGE_PREFIX.rstrip("/") in roots and not raw_weights:
+        return _own(AVERAGED, AVERAGE_PREFIX)
     if MODEL_PREFIX.rstrip("/") in roots:
         return _own(OWN, MODEL_PREFIX)
     if roots & {ENCODER, "mask_head"}:

@@ -31,7 +31,11 @@ class MisfitError(ValueError):
 
 
 def load_checkpoint(
-    model: tf.keras.Model, path: Path, *, allow_missing: Sequence[str] = ()
+    model: tf.keras.Model,
+    path: Path,
+    *,
+    allow_missing: Sequence[str] = (),
+    raw_weights: bool = False,
 ) -> LoadReport:
     """Sets the variables of `model` to the values in a checkpoint.
 
@@ -47,6 +51,8 @@ def load_checkpoint(
         value even where the file's would fit. Anything else is the prefix of paths
         (`semantic_head`) of variables that the file may lack or hold in another shape, or that the
         model may lack.
+      raw_weights: whether the weights of the last step are taken from a checkpoint of a training
+        that also holds their moving average (`trainer_options.ema_decay`), instead of the average.
 
     Returns:
       The report; without `allow_missing` all of the model and of the file is accounted for.
@@ -55,7 +61,8 @@ def load_checkpoint(
       ValueError: no such checkpoint, one of another model or of the pixel encoder alone, or an
         unknown entry of `allow_missing`; nothing is changed then.
     """
-    return load_source(model, open_source(path), allow_missing=allow_missing)
+    source = open_source(path, raw_weights=raw_weights)
+    return load_source(model, source, allow_missing=allow_missing)
 
 
 def load_initial_checkpoint(

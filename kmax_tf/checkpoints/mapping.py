@@ -14,6 +14,8 @@ import tensorflow as tf
 
 VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 MODEL_PREFIX = "model/"
+AVERAGE_PREFIX = "average/"
+"""Of the moving average of a model's variables, which a training may keep beside them."""
 
 NameOfPath = Callable[[str], str]
 ShapeOfPath = Callable[[str, Sequence[int]], Sequence[int]]

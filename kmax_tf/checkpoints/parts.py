@@ -54,8 +54,9 @@ def is_deeplab2_encoder(name: str) -> bool:
 
 def plain(name: str) -> str:
     """A path or name without what every name of our checkpoints begins or ends with."""
-    if name.startswith(mapping.MODEL_PREFIX):
-        name = name[len(mapping.MODEL_PREFIX) :]
+    for prefix in (mapping.MODEL_PREFIX, mapping.AVERAGE_PREFIX):
+        if name.startswith(prefix):
+            name = name[len(prefix) :]
     return name.replace(mapping.VALUE_SUFFIX, "")
 
 

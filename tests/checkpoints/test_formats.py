@@ -27,6 +27,24 @@ def test_arrays_come_by_our_paths(tmp_path):
         np.testing.assert_array_equal(array, values[path])
 
 
+def test_averaged_weights_come_first(tmp_path):
+    raw, averaged = toy.model(fill=1.0), toy.model(fill=2.0)
+    slots = {"m": {"stem": tf.Variable(0.0)}}
+    checkpoint = tf.train.Checkpoint(model=raw, average=averaged, optimizer=slots)
+    prefix = checkpoint.write(str(tmp_path / "a"))
+    path = "pixel_encoder/stem/kernel"
+    source = open_source(prefix)
+    assert source.format == "checkpoint of kmax_tf, moving average of the weights"
+    assert set(source.shapes) == {f"average/{p}{toy.SUFFIX}" for p in toy.KMAX}
+    assert (source.read([path])[path] == 2.0).all()
+    assert not source.encoder_alone
+    assert source.is_encoder(f"average/{path}{toy.SUFFIX}")
+    source = open_source(prefix, raw_weights=True)
+    assert source.format == "checkpoint of kmax_tf"
+    assert set(source.shapes) == {f"model/{p}{toy.SUFFIX}" for p in toy.KMAX}
+    assert (source.read([path])[path] == 1.0).all()
+
+
 def test_an_encoder_saved_by_tensorflow(tmp_path):
     encoder = toy.model().pixel_encoder
     source = open_source(tf.train.Checkpoint(encoder).write(str(tmp_path / "a")))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,6 +38,21 @@ def _save(model, folder, name="ckpt-7"):
     checkpoint = tf.train.Checkpoint(model=model, optimizer=slots, global_step=step)
     manager = tf.train.CheckpointManager(checkpoint, str(folder), 2, checkpoint_name="ckpt")
     return manager.save(checkpoint_number=7)
+
+
+def test_averaged_weights_are_loaded_unless_the_raw_ones_are_asked_for(tmp_path):
+    raw, averaged, model = _Toy(3), _Toy(3), _Toy(3)
+    prefix = tf.train.Checkpoint(model=raw, average=averaged).write(str(tmp_path / "a"))
+    for load, source in (
+        (load_checkpoint, averaged),
+        (load_initial_checkpoint, averaged),
+        (functools.partial(load_checkpoint, raw_weights=True), raw),
+    ):
+        report = load(model, prefix)
+        assert ("moving average of the weights" in report.format) == (source is averaged)
+        assert report.missing == report.unused == report.mismatched == ()
+        for value, expected in zip(model.variables, source.variables):
+            np.testing.assert_array_equal(value.numpy(), expected.numpy())
 
 
 def _assert_values(model, expected, untouched=()):

@@ -11,6 +11,7 @@ def test_names_of_both_layouts_are_of_the_same_part():
         part = path.split("/")[0]
         assert parts.part_of(path) == part
         assert parts.part_of(f"model/{path}{toy.SUFFIX}") == part
+        assert parts.part_of(f"average/{path}{toy.SUFFIX}") == part
         assert parts.part_of(name + toy.SUFFIX) == part
 
 

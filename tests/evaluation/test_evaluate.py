@@ -62,7 +62,8 @@ def setup(tmp_path, monkeypatch):
     config.eval_dataset_options.min_resize_value.append(0)  # Sizes stay as they are.
     oracle = Oracle(records.truths)
 
-    def build(config, *, checkpoint):
+    def build(config, *, checkpoint, raw_weights):
+        assert not raw_weights
         assert checkpoint == "some/ckpt-1"
         return Inference(oracle, lambda image: (image, image), (65, 65), INFO)
 
@@ -99,7 +100,7 @@ def _knows_bright_images(images: tf.Tensor) -> PanopticPrediction:
 def test_batches_and_devices_change_nothing(setup, mirrored_strategy, monkeypatch):
     config, _ = setup
     inference = Inference(_knows_bright_images, lambda image: (image, image), (65, 65), INFO)
-    monkeypatch.setattr(evaluate, "build_inference", lambda config, checkpoint: inference)
+    monkeypatch.setattr(evaluate, "build_inference", lambda config, **_: inference)
     results = []
     for strategy in (None, mirrored_strategy):
         for batch_size in (1, 2, 3):  # Three images: the last of two batches is short.

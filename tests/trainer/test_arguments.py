@@ -10,14 +10,18 @@ def test_what_is_asked_for_and_what_is_required(capsys):
     parser = cli.Parser(prog="kmax test")
     add_model_arguments(parser)
     parsed = parser.parse_args(["--config_file=c", "--checkpoint=k", "--set", "a=1", "--set=b=2"])
-    assert vars(parsed) == {"config_file": "c", "checkpoint": "k", "set": ["a=1", "b=2"]}
+    expected = {"config_file": "c", "checkpoint": "k", "set": ["a=1", "b=2"], "raw_weights": None}
+    assert vars(parsed) == expected
+    both = ["--config_file=c", "--checkpoint=k"]
+    assert parser.parse_args([*both, "--raw_weights"]).raw_weights
     with pytest.raises(SystemExit):
         parser.parse_args(["--config_file=c"])
     assert "--checkpoint" in capsys.readouterr().err
 
     parser = cli.Parser(prog="kmax test")
     add_model_arguments(parser, required=False)
-    assert vars(parser.parse_args([])) == {"config_file": None, "checkpoint": None, "set": []}
+    expected = {"config_file": None, "checkpoint": None, "set": [], "raw_weights": None}
+    assert vars(parser.parse_args([])) == expected
 
     parser = cli.Parser(prog="kmax test")
     add_model_arguments(parser, checkpoint=False)

@@ -9,21 +9,32 @@ from kmax_tf.checkpoints.formats import open_source
 from tests.trainer import toy
 from trainer import checkpointing
 
+ABSENT = []
+"""What a restored checkpoint lacked."""
+
 
 def _manager(folder, model, step, *, optimizer=None, keep=2, interval=1, initialize=None, **more):
     trackables = {**more, "model": model}
     if optimizer is not None:
         trackables["optimizer"] = optimizer.slots
+    checkpoint = checkpointing.FittingCheckpoint(
+        explain=_explain,
+        optional={"loss_scale": lambda: ABSENT.append("loss_scale")},
+        global_step=step,
+        **trackables,
+    )
     return checkpointing.create_manager(
         folder,
-        trackables,
+        checkpoint,
         global_step=step,
         keep=keep,
         interval=interval,
-        explain=lambda: "; changed since it was written: model_options.x: 1 -> 2",
-        optional=["loss_scale"],
         initialize=initialize,
     )
+
+
+def _explain():
+    return "; changed since it was written: model_options.x: 1 -> 2"
 
 
 def _new(head=2):
@@ -97,19 +108,52 @@ def test_an_optional_part_may_be_missing_as_a_whole_only(tmp_path):
     checkpointing.save_now(_manager(tmp_path, model, step, optimizer=optimizer), 5)
     scale = {"scale": tf.Variable(8.0), "skips": tf.Variable(3)}
     manager = _manager(tmp_path, model, step, optimizer=optimizer, loss_scale=scale)
+    ABSENT.clear()
     manager.restore_or_initialize()
     assert scale["scale"].numpy() == 8.0
+    assert ABSENT == ["loss_scale"]
     step.assign(6)
     checkpointing.save_now(manager, 6)
     scale["scale"].assign(4.0)
     manager.restore_or_initialize()
     assert scale["scale"].numpy() == 8.0
+    assert ABSENT == ["loss_scale"]
 
     # A run without a scale reads the checkpoint of one with it.
     _manager(tmp_path, model, step, optimizer=optimizer).restore_or_initialize()
     other = {**scale, "good_steps": tf.Variable(0)}
     with pytest.raises(ValueError, match=r"missing in the file .*loss_scale/good_steps"):
         _manager(tmp_path, model, step, loss_scale=other).restore_or_initialize()
+
+
+def test_an_evaluation_reads_the_averaged_weights_where_there_are_any(tmp_path):
+    model, _, step = _new()
+    averaged = toy.ToyModel()
+    for name in ("plain", "both"):
+        (tmp_path / name).mkdir()
+    step.assign(5)
+    checkpointing.save_now(_manager(tmp_path / "plain", model, step), 5)
+    step.assign(6)
+    checkpointing.save_now(_manager(tmp_path / "both", model, step, average=averaged), 6)
+    other, _, other_step = _new()
+    told = []
+    checkpoint = checkpointing.EvaluatedCheckpoint(
+        model=other, global_step=other_step, explain=_explain, tell=told.append
+    )
+    for folder, source, number in (("both", averaged, 6), ("plain", model, 5)):
+        prefix = str(tmp_path / folder / f"ckpt-{number}")
+        checkpoint.restore(prefix)
+        assert int(other_step.numpy()) == number
+        for value, expected in zip(other.variables, source.variables):
+            np.testing.assert_array_equal(value.numpy(), expected.numpy())
+    assert told == [f"Of {tmp_path}/both/ckpt-6 the moving average of the weights is evaluated."]
+
+    wider, _, _ = _new(head=3)
+    checkpoint = checkpointing.EvaluatedCheckpoint(
+        model=wider, global_step=other_step, explain=_explain, tell=told.append
+    )
+    with pytest.raises(ValueError, match=r"head: 2 of another shape .*model_options\.x: 1"):
+        checkpoint.restore(str(tmp_path / "both" / "ckpt-6"))
 
 
 def test_without_a_checkpoint_the_initial_one_is_loaded(tmp_path):

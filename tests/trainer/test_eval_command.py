@@ -36,7 +36,12 @@ RESULT = {
 def test_json_is_the_last_line(tmp_path, monkeypatch, capsys):
     tiny.write_records(tmp_path, [(65, 65), (33, 65), (65, 49)])
 
-    def measure(config, checkpoint, *, save_predictions, save_format, strategy, advance):
+    asked_for = []
+
+    def measure(
+        config, checkpoint, *, save_predictions, save_format, strategy, advance, raw_weights
+    ):
+        asked_for.append(raw_weights)
         assert checkpoint == "run"
         assert save_predictions is None
         assert save_format == "coco_panoptic"
@@ -54,8 +59,9 @@ def test_json_is_the_last_line(tmp_path, monkeypatch, capsys):
         "pq_in_graph": 51.0, "miou": None, "ap": None,
         "per_class": [{"name": "circle", "pq": None}],
     }  # fmt: skip
-    assert cli.main(["eval", *flags]) == 0
+    assert cli.main(["eval", *flags, "--raw_weights"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "the table"
+    assert asked_for == [False, True]
 
 
 def test_a_real_model(tmp_path, capsys):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kmax_tf.checkpoints.mapping import variables_by_path
 from kmax_tf.data.dataset_info import load_dataset_info
 from tests.faults.compare_runs import compare_runs
 from tests.trainer import toy
@@ -133,6 +134,105 @@ def test_a_resumed_float16_run_continues_with_its_loss_scale(run, tmp_path, monk
     assert "loss_scale" not in _rows(tmp_path / "run")[-1]
     assert run(*flags, steps=18) == 0
     assert _rows(tmp_path / "run")[-1]["loss_scale"] == 2.0**15
+
+
+def _arrays(prefix):
+    return {
+        name.replace("/.ATTRIBUTES/VARIABLE_VALUE", ""): tf.train.load_variable(str(prefix), name)
+        for name, _ in tf.train.list_variables(str(prefix))
+        if name.endswith("VARIABLE_VALUE") and "save_counter" not in name
+    }
+
+
+def _part(arrays, prefix):
+    return {n[len(prefix) :]: a for n, a in arrays.items() if n.startswith(prefix)}
+
+
+def _assert_equal(arrays, expected):
+    assert set(arrays) == set(expected) != set()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, expected[name], name)
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """The weights that each evaluation ran with, by name: the first is of the first one."""
+    models = []
+    original = assembly.build_forward
+    monkeypatch.setattr(assembly, "build_forward", lambda *a: models.append(a[1]) or original(*a))
+    seen = []
+    update = assembly.Evaluator.result
+
+    def result(self):
+        variables = variables_by_path(models[-1])
+        seen.append({path: variable.numpy() for path, variable in variables.items()})
+        return update(self)
+
+    monkeypatch.setattr(assembly.Evaluator, "result", result)
+    return seen
+
+
+EMA = "--set=trainer_options.ema_decay=0.9"
+
+
+def test_averaged_weights_are_evaluated_and_raw_ones_trained(run, tmp_path, evaluated):
+    assert run(folder="plain") == 0
+    raw = _arrays(tmp_path / "plain" / "ckpt-4")
+    _assert_equal(evaluated[-1], _part(raw, "model/"))
+    evaluated.clear()
+    assert run(EMA) == 0
+    folder = tmp_path / "run"
+    saved = _arrays(folder / "ckpt-4")
+    _assert_equal({n: a for n, a in saved.items() if not n.startswith("average/")}, raw)
+    average = _part(saved, "average/")
+    _assert_equal(evaluated[-1], average)
+    best = _arrays(folder / "best" / "ckpt-2")
+    _assert_equal(_part(best, "model/"), evaluated[0])
+    assert (average["head/kernel"] != raw["model/head/kernel"]).any()
+    # Other modes find the averages by themselves, whatever the config says.
+    for flags in (["--mode=eval"], ["--mode=continuous_eval", EMA]):
+        assert run(*flags) == 0
+        _assert_equal(evaluated[-1], average)
+    initial = f"--set=model_options.initial_checkpoint={folder}"
+    assert run(initial, "--mode=eval", folder="evaluation") == 0
+    _assert_equal(evaluated[-1], average)
+
+
+def test_a_resumed_run_continues_with_its_average(run, tmp_path, capfd):
+    assert run(EMA, folder="whole") == 0
+    original = assembly.Evaluator.result
+    evaluations = []
+
+    def interrupted_in_an_evaluation(self):
+        evaluations.append(1)
+        if len(evaluations) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly.Evaluator, "result", interrupted_in_an_evaluation)
+        assert run(EMA) == 130
+    assert "Interrupted at step 2; saved" in capfd.readouterr().out
+    assert run(EMA) == 0
+    for name in ("ckpt-4", "best/ckpt-2"):
+        _assert_equal(_arrays(tmp_path / "run" / name), _arrays(tmp_path / "whole" / name))
+    assert _rows(tmp_path / "run") == _rows(tmp_path / "whole")
+
+
+def test_an_average_begins_at_the_weights_of_an_old_run(run, tmp_path):
+    policy = "--set=trainer_options.solver_options.learning_policy=POLY"
+    assert run("--mode=train", policy, steps=2) == 0
+    old = _part(_arrays(tmp_path / "run" / "ckpt-2"), "model/")
+    assert run("--mode=train", policy, EMA, steps=3) == 0
+    arrays = _arrays(tmp_path / "run" / "ckpt-3")
+    new, average = _part(arrays, "model/"), _part(arrays, "average/")
+    decay = 3 / 12
+    for name, value in average.items():
+        expected = decay * old[name] + (1 - decay) * new[name]
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7, err_msg=name)
+    # Without the field it is given up.
+    assert run("--mode=train", policy, steps=4) == 0
+    assert not _part(_arrays(tmp_path / "run" / "ckpt-4"), "average/")
 
 
 def test_a_compiled_run_trains_and_evaluates_as_another(run, tmp_path):

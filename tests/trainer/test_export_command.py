@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kmax_tf.build.config import load_config
+from kmax_tf.build.model import build_model
 from kmax_tf.export import export as export_module
 from kmax_tf.export.verify import Comparison
+from kmax_tf.predictor import Predictor
 from tests import tiny
 from trainer import cli
 
@@ -103,6 +106,33 @@ def _image(folder) -> str:
     pixels = np.random.RandomState(1).randint(0, 255, (50, 40, 3)).astype(np.uint8)
     path.write_bytes(tf.io.encode_png(pixels).numpy())
     return str(path)
+
+
+def test_averaged_weights_are_exported_unless_raw_ones_are_asked_for(tmp_path, capfd):
+    config = load_config(tiny.CONFIG, tiny.WITHOUT_THRESHOLDS)
+    models = [build_model(config), build_model(config)]
+    for seed, model in enumerate(models):
+        for index, variable in enumerate(model.trainable_variables):
+            noise = tf.random.stateless_normal(variable.shape, [index, seed])
+            variable.assign_add(0.5 * noise)
+    raw, averaged = models
+    checkpoint = tf.train.Checkpoint(model=raw, average=averaged).write(str(tmp_path / "ckpt-1"))
+    flags = [f"--config_file={tiny.CONFIG}", f"--checkpoint={checkpoint}"]
+    for override in tiny.WITHOUT_THRESHOLDS:
+        flags += ["--set", override]
+    image = np.random.RandomState(0).randint(0, 255, (60, 50, 3)).astype(np.uint8)
+    panoptic = {}
+    for name, model, extra in (("averaged", averaged, []), ("raw", raw, ["--raw_weights"])):
+        folder = tmp_path / name
+        assert cli.main(["export", *flags, f"--export_dir={folder}", *extra]) == 0
+        said = "moving average of the weights" in capfd.readouterr().err
+        assert said == (name == "averaged")
+        panoptic[name] = Predictor(saved_model=folder)(image).panoptic
+        expected = Predictor(config, model=model)(image).panoptic
+        from_checkpoint = Predictor(config, checkpoint=checkpoint, raw_weights=bool(extra))
+        np.testing.assert_array_equal(from_checkpoint(image).panoptic, panoptic[name])
+        assert np.mean(expected != panoptic[name]) < 1e-3  # Folded batch norms round elsewhere.
+    assert np.mean(panoptic["raw"] != panoptic["averaged"]) > 0.1
 
 
 def test_a_difference_is_loud(checkpoint, tmp_path, capsys, monkeypatch):

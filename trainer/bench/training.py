@@ -6,7 +6,7 @@ from typing import Callable, NamedTuple
 
 import tensorflow as tf
 
-from trainer.assembly import build_train_step
+from trainer.assembly import build_train_step, build_weight_average
 from trainer.bench.peak_memory import PeakMemory
 from trainer.bench.session import Session
 from trainer.bench.synthetic_records import make_batch
@@ -56,6 +56,7 @@ class StepRunner:
         with session.strategy.scope():
             optimizer = build_optimizer(model, config.trainer_options.solver_options)
             loss_scale = build_loss_scale(config.trainer_options)
+            average = build_weight_average(config, model)
             self._global_step = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._step = build_train_step(
             config,
@@ -63,6 +64,7 @@ class StepRunner:
             optimizer=optimizer,
             global_batch_size=batch_size,
             loss_scale=loss_scale,
+            average=average,
         )
         function = tf.function(self._run_step, autograph=False, jit_compile=session.jit_compile)
         self._function = QuickStart(function, session.strategy)
