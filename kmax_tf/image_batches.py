@@ -26,12 +26,17 @@ def batches_of_model(inference: Inference, *, jit_compile: Optional[bool]) -> Ru
       inference: the model with its preprocessing.
       jit_compile: True = XLA compiles the network, once per number of images.
     """
+    # Without autograph, which would look for Python's `if` and `for` in every layer: that takes
+    # longer than all the rest until the first result, and there are none.
     prepare = tf.function(
-        inference.prepare, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+        inference.prepare,
+        input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)],
+        autograph=False,
     )
     network = tf.function(
         lambda images: inference.network(images)._asdict(),
         input_signature=[tf.TensorSpec([None, *inference.input_size, 3], tf.float32)],
+        autograph=False,
         jit_compile=jit_compile,
     )
 

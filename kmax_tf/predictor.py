@@ -354,7 +354,7 @@ def _build(
     inference = build_inference(config, checkpoint=checkpoint, model=model, raw_weights=raw_weights)
     jit_compile = True if config.trainer_options.use_xla else None
     run = batches_of_model(inference, jit_compile=jit_compile)
-    return inference.info, run, build_explain(config, inference)
+    return inference.info, run, build_explain(config, inference, inference.model)
 
 
 def _load_saved_model(folder: Union[str, os.PathLike]) -> Tuple[DatasetInfo, Any]:

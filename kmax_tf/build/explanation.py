@@ -27,12 +27,15 @@ class _Traced(NamedTuple):
     assignments: Tuple[tf.Tensor, ...]
 
 
-def build_explain(config: experiment_pb2.ExperimentOptions, inference: Inference) -> ExplainImage:
+def build_explain(
+    config: experiment_pb2.ExperimentOptions, inference: Inference, model: tf.keras.Model
+) -> ExplainImage:
     """Builds what explains a prediction.
 
     Args:
       config: checked; read are the post-processing and the number of passes.
-      inference: built from it, with its model.
+      inference: built from it.
+      model: what runs in it.
 
     Returns:
       The function. It raises ValueError where the config asks for several passes, whose slots are
@@ -41,7 +44,6 @@ def build_explain(config: experiment_pb2.ExperimentOptions, inference: Inference
     evaluator = config.evaluator_options
     options = evaluator.post_processing
     processor = METHODS[options.WhichOneof("method")](options, inference.info)
-    model = inference.model
 
     # Any number of images, although there is one: with a batch of 1 grappler reports an error.
     @tf.function(
