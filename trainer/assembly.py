@@ -34,7 +34,7 @@ from trainer.loss_scale import LossScale
 from trainer.metrics_file import MetricsFile
 from trainer.progress import Progress
 from trainer.safe_manager import Undisturbed
-from trainer.solver import Optimizer
+from trainer.solver import Optimizer, require_available
 from trainer.storage import storing
 from trainer.summaries import EvalSummaries, TrainSummaries
 from trainer.train_loop import TrainLoop
@@ -109,6 +109,7 @@ def prepare_run(
         distribution.require_float16(strategy)
     train_data, eval_data = config.train_dataset_options, config.eval_dataset_options
     if mode in preflight.TRAINING_MODES:
+        require_available(trainer.solver_options)
         distribution.require_divisible(
             train_data.batch_size, strategy, "train_dataset_options.batch_size"
         )

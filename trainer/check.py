@@ -12,16 +12,11 @@ from kmax_tf.build.model import build_model
 from kmax_tf.checkpoints.report import summarize
 from protos import experiment_pb2, training_pb2
 from trainer import preflight
+from trainer.accumulation import require_parts
+from trainer.activation_memory import estimate_activations
 from trainer.data_errors import explaining_bad_records
+from trainer.solver import describe_learning_rate, require_available
 
-# Results that reuse the memory of their input, or that the backward pass does not need.
-_FREE = frozenset(
-    (
-        "AddN", "BroadcastTo", "Cast", "Const", "ExpandDims", "Fill", "Identity", "IdentityN",
-        "NoOp", "Placeholder", "ReadVariableOp", "Reshape", "Shape", "Squeeze", "StopGradient",
-        "StridedSlice", "PartitionedCall", "StatefulPartitionedCall", "ZerosLike",
-    )
-)  # fmt: skip
 _GIB = 1024.0**3
 
 
@@ -41,6 +36,12 @@ def run_check(
     require_same_classes(config)
     lines: List[str] = [f"experiment   {config.experiment_name}"]
     if mode in preflight.TRAINING_MODES:
+        require_available(config.trainer_options.solver_options)
+        require_parts(
+            config.train_dataset_options.batch_size,
+            config.trainer_options.accumulation_steps,
+            num_replicas=1,
+        )
         lines += _describe_data(config, "train_dataset_options")
     if mode in preflight.EVALUATING_MODES:
         lines += _describe_data(config, "eval_dataset_options")
@@ -60,11 +61,14 @@ def run_check(
         lines.append(
             f"steps        {steps:,} of {batch} images = {steps * batch / records:,.1f} epochs"
         )
+        rate = describe_learning_rate(solver, batch_size=batch)
+        lines.append(f"learning     rate {rate}")
         memory = estimate_memory(model, config)
         lines.append(
             "memory       "
             + ", ".join(f"{name} about {size / _GIB:.2f} GiB" for name, size in memory.items())
-            + " for the whole batch (rough; forward activations are kept for the backward pass)"
+            + f" for {_describe_part(config)} (rough: from the order of operations in the graph of "
+            "the network, without losses and working memory of operations)"
         )
     print("\n".join(lines))
     return 0
@@ -76,29 +80,33 @@ def estimate_memory(
     """Bytes that training needs, roughly.
 
     Returns:
-      `weights and slots`: variables, gradients and optimiser slots of one replica; `activations`:
-      results of the forward pass for the whole batch.
+      `weights and slots`: variables, gradients, optimiser slots and, where one is kept, the moving
+      average, of one replica; `activations`: results of forward and backward pass for what is
+      worked through at a time of the whole batch (all replicas, one part of
+      `accumulation_steps`), recomputed or kept as the config says.
     """
-    options = config.train_dataset_options
-    solver = config.trainer_options.solver_options
-    is_sgd = solver.optimizer == training_pb2.SolverOptions.SGD
-    slots = 1 if is_sgd else 2
+    options, trainer = config.train_dataset_options, config.trainer_options
+    is_sgd = trainer.solver_options.optimizer == training_pb2.SolverOptions.SGD
     trained = sum(v.shape.num_elements() for v in model.trainable_variables)
-    other = sum(v.shape.num_elements() for v in model.non_trainable_variables)
-    forward = tf.function(lambda images: model(images, training=True)).get_concrete_function(
-        tf.TensorSpec([options.batch_size, *options.crop_size, 3], tf.float32)
+    total = sum(v.shape.num_elements() for v in model.variables)
+    # Beside the weights: gradients, and their sum over the parts of a batch.
+    numbers = total + trained * (2 if trainer.accumulation_steps > 1 else 1)
+    numbers += trained * (1 if is_sgd else 2)
+    if trainer.ema_decay:
+        numbers += total
+    height, width = options.crop_size
+    activations = estimate_activations(
+        model, batch_size=options.batch_size // trainer.accumulation_steps, crop=(height, width)
     )
-    activations = 0
-    for operation in forward.graph.get_operations():
-        if operation.type in _FREE:
-            continue
-        for output in operation.outputs:
-            if output.dtype.is_floating and output.shape.is_fully_defined():
-                activations += output.shape.num_elements() * output.dtype.size
-    return {
-        "weights and slots": 4.0 * (trained * (2 + slots) + other),
-        "activations": float(activations),
-    }
+    return {"weights and slots": 4.0 * numbers, "activations": float(activations)}
+
+
+def _describe_part(config: experiment_pb2.ExperimentOptions) -> str:
+    """The images that are worked through at a time, and what makes the figure differ."""
+    parts = config.trainer_options.accumulation_steps
+    batch = config.train_dataset_options.batch_size
+    text = f"{batch // parts} of {batch} images at a time" if parts > 1 else "the whole batch"
+    return f"{text}, recomputed" if config.trainer_options.recompute else text
 
 
 def _describe_data(config: experiment_pb2.ExperimentOptions, part: str) -> List[str]:

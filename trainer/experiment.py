@@ -31,7 +31,7 @@ from trainer.loss_scale import build_loss_scale
 from trainer.non_finite import naming_images_of
 from trainer.numeric_fault import NumericFaultError
 from trainer.preserve_fault import preserve_fault
-from trainer.solver import build_optimizer
+from trainer.solver import build_optimizer, describe_learning_rate
 from trainer.user_errors import exit_code_of
 
 _POLL_SECONDS = 1.0
@@ -80,6 +80,7 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     manager = controller.checkpoint_manager
     run.metrics_file.cut_after(run.step)
     _announce("Continuing from", run, manager)
+    _tell_settings(run)
     _record_start(run, mode)
     try:
         with _without_messages():
@@ -103,8 +104,11 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
 
 def _make_training(run: assembly.Run, interrupts: Interrupts, evaluates: bool) -> orbit.Controller:
     """All parts of a training, at the step of its newest checkpoint."""
+    batch_size = run.config.train_dataset_options.batch_size
     with run.strategy.scope():
-        optimizer = build_optimizer(run.model, run.config.trainer_options.solver_options)
+        optimizer = build_optimizer(
+            run.model, run.config.trainer_options.solver_options, batch_size=batch_size
+        )
         loss_scale = build_loss_scale(run.config.trainer_options)
         average = assembly.build_weight_average(run.config, run.model)
     train_summaries = assembly.make_train_summaries(run)
@@ -230,6 +234,18 @@ def _announce(doing: str, run: assembly.Run, manager: tf.train.CheckpointManager
         note = f" Changed since: {', '.join(changed)}." if changed else ""
         done = " All steps were made." if run.step >= run.last_step else ""
         run.progress.write(f"{doing} {manager.latest_checkpoint}.{note}{done}")
+
+
+def _tell_settings(run: assembly.Run) -> None:
+    """Says what is not to be read in the config as it stands there."""
+    trainer = run.config.trainer_options
+    rate = describe_learning_rate(
+        trainer.solver_options, batch_size=run.config.train_dataset_options.batch_size
+    )
+    text = f"Learning rate {rate}."
+    if trainer.ema_decay:
+        text += f" Evaluated is the moving average of the weights (decay {trainer.ema_decay:g})."
+    run.progress.write(text)
 
 
 def _record_start(run: assembly.Run, mode: str) -> None:

@@ -60,8 +60,8 @@ class AdamW:
         self.schedule = schedule
         self._weight_decay = weight_decay
         self.slots = {
-            "first_moment": _zeros(parameters, "m"),
-            "second_moment": _zeros(parameters, "v"),
+            "first_moment": make_slots(parameters, "m"),
+            "second_moment": make_slots(parameters, "v"),
         }
 
     def apply(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> None:
@@ -75,7 +75,7 @@ class AdamW:
         time = tf.cast(step + 1, tf.float32)
         first_power = tf.pow(FIRST_MOMENT_DECAY, time)
         second_power = tf.pow(SECOND_MOMENT_DECAY, time)
-        rates = _scaled_rates(rate, self._parameters)
+        rates = scaled_rates(rate, self._parameters)
         decays = {k: r * self._weight_decay for k, r in rates.items()}
         # One constant for all variables: a number in the call would be one for each.
         first_decay, second_decay = (
@@ -117,11 +117,11 @@ class SGD:
     def __init__(self, parameters: Sequence[Parameter], *, schedule: Schedule) -> None:
         self._parameters = tuple(parameters)
         self.schedule = schedule
-        self.slots = {"momentum": _zeros(parameters, "a")}
+        self.slots = {"momentum": make_slots(parameters, "a")}
 
     def apply(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> None:
         """Updates the parameters; arguments as for `AdamW.apply`."""
-        rates = _scaled_rates(self.schedule(step), self._parameters)
+        rates = scaled_rates(self.schedule(step), self._parameters)
         for parameter, gradient in zip(self._parameters, gradients):
             if gradient is None:
                 continue
@@ -134,7 +134,13 @@ class SGD:
             )
 
 
-def _zeros(parameters: Sequence[Parameter], suffix: str) -> Dict[str, tf.Variable]:
+def make_slots(parameters: Sequence[Parameter], suffix: str) -> Dict[str, tf.Variable]:
+    """A variable of zeros for each parameter, by its path.
+
+    Args:
+      parameters: what is updated.
+      suffix: of the variables' names.
+    """
     return {
         p.path: tf.Variable(
             tf.zeros(p.variable.shape, p.variable.dtype),
@@ -145,6 +151,7 @@ def _zeros(parameters: Sequence[Parameter], suffix: str) -> Dict[str, tf.Variabl
     }
 
 
-def _scaled_rates(rate: tf.Tensor, parameters: Sequence[Parameter]) -> Dict[float, tf.Tensor]:
+def scaled_rates(rate: tf.Tensor, parameters: Sequence[Parameter]) -> Dict[float, tf.Tensor]:
+    """Multiplier of the learning rate -> `rate` times it, for all that the parameters have."""
     multipliers = {p.learning_rate_multiplier for p in parameters}
     return {m: rate if m == 1.0 else rate * m for m in sorted(multipliers)}

@@ -55,7 +55,11 @@ def replay(dump: Dump, *, num_gpus: int, find: bool) -> Replay:
     distribution.make_reproducible(strategy)
     with strategy.scope():
         model = assembly.build_model(config)
-        optimizer = build_optimizer(model, config.trainer_options.solver_options)
+        optimizer = build_optimizer(
+            model,
+            config.trainer_options.solver_options,
+            batch_size=config.train_dataset_options.batch_size,
+        )
         loss_scale = build_loss_scale(config.trainer_options)
     trackables: Dict[str, Any] = {"model": model}
     if loss_scale is not None:

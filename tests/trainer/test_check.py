@@ -42,10 +42,36 @@ class _Layers(tf.keras.Model):
         return tf.nn.relu(self.conv(images))
 
 
+def _memory(repository_root, *overrides):
+    config = load_config(repository_root / "configs" / "test" / "tiny.textproto", overrides)
+    return check.estimate_memory(_Layers(), config)
+
+
 def test_memory_counts_weights_slots_gradients_and_activations(repository_root):
-    config = load_config(repository_root / "configs" / "test" / "tiny.textproto")
-    memory = check.estimate_memory(_Layers(), config)
-    weights = 3 * 3 * 3 * 5
-    assert memory["weights and slots"] == 4 * 4 * weights
-    # Convolution and activation, 4 bytes each, at 65x65 for a batch of 2.
-    assert memory["activations"] == pytest.approx(2 * 4 * 2 * 65 * 65 * 5)
+    memory = _memory(repository_root)
+    weights = 4 * 3 * 3 * 3 * 5
+    assert memory["weights and slots"] == 4 * weights
+    # The activation and the gradients of both: 4 bytes each, at 65x65 for 2 images.
+    map_size = 4 * 2 * 65 * 65 * 5
+    assert memory["activations"] == pytest.approx(3 * map_size, rel=0.01)
+    sgd = _memory(repository_root, "trainer_options.solver_options.optimizer=SGD")
+    assert sgd["weights and slots"] == 3 * weights
+    averaged = _memory(repository_root, "trainer_options.ema_decay=0.99")
+    assert averaged["weights and slots"] == 5 * weights
+    in_parts = _memory(repository_root, "trainer_options.accumulation_steps=2")
+    assert in_parts["weights and slots"] == 5 * weights
+    assert in_parts["activations"] == pytest.approx(memory["activations"] / 2, rel=0.01)
+
+
+def test_what_the_config_changes_is_said(run, capfd, monkeypatch):
+    monkeypatch.setattr(check, "build_model", lambda config: toy.ToyModel())
+    parts = "--set=trainer_options.accumulation_steps=2"
+    rule = "--set=trainer_options.solver_options.reference_batch_size=8"
+    rate = "--set=trainer_options.solver_options.base_learning_rate=0.5"
+    recompute = "--set=trainer_options.recompute=true"
+    assert run("--check", parts, rule, rate, recompute) == 0
+    shown = capfd.readouterr().out
+    assert "learning     rate 0.125 = 0.5 * batch size 2 / 8" in shown
+    assert "for 1 of 2 images at a time, recomputed (rough" in shown
+    assert run("--check", "--set=trainer_options.accumulation_steps=3") == 2
+    assert "must be a multiple" in capfd.readouterr().err

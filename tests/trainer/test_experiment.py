@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -212,7 +213,9 @@ def test_a_resumed_run_continues_with_its_average(run, tmp_path, capfd):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assembly.Evaluator, "result", interrupted_in_an_evaluation)
         assert run(EMA) == 130
-    assert "Interrupted at step 2; saved" in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert "Interrupted at step 2; saved" in shown
+    assert "Evaluated is the moving average of the weights (decay 0.9)." in shown
     assert run(EMA) == 0
     for name in ("ckpt-4", "best/ckpt-2"):
         _assert_equal(_arrays(tmp_path / "run" / name), _arrays(tmp_path / "whole" / name))
@@ -233,6 +236,29 @@ def test_an_average_begins_at_the_weights_of_an_old_run(run, tmp_path):
     # Without the field it is given up.
     assert run("--mode=train", policy, steps=4) == 0
     assert not _part(_arrays(tmp_path / "run" / "ckpt-4"), "average/")
+
+
+def test_a_run_with_lamb_continues_where_lamb_exists(run, tmp_path, capfd):
+    flags = ["--mode=train", "--set=trainer_options.solver_options.optimizer=LAMB"]
+    flags += ["--set=trainer_options.solver_options.reference_batch_size=4"]
+    if importlib.util.find_spec("tensorflow_addons") is None:
+        for more in ([], ["--check"]):
+            assert run(*flags, *more) == 2
+            assert "LAMB needs tensorflow-addons" in capfd.readouterr().err
+        return
+    assert run(*flags, folder="whole") == 0
+    shown = capfd.readouterr()
+    assert "Learning rate 0.001 = 0.002 * batch size 2 / 4." in shown.out
+    assert "TensorFlow Addons" not in shown.out + shown.err
+    interval = "--set=trainer_options.save_checkpoints_steps=2"
+    assert run(*flags, interval) == 0
+    for suffix in ("index", "data-00000-of-00001"):
+        (tmp_path / "run" / f"ckpt-4.{suffix}").unlink()
+    assert run(*flags, interval) == 0
+    _assert_equal(
+        _part(_arrays(tmp_path / "run" / "ckpt-4"), "model/"),
+        _part(_arrays(tmp_path / "whole" / "ckpt-4"), "model/"),
+    )
 
 
 def test_a_compiled_run_trains_and_evaluates_as_another(run, tmp_path):

@@ -54,7 +54,9 @@ class StepRunner:
         self._strategy = session.strategy
         model = session.model
         with session.strategy.scope():
-            optimizer = build_optimizer(model, config.trainer_options.solver_options)
+            optimizer = build_optimizer(
+                model, config.trainer_options.solver_options, batch_size=batch_size
+            )
             loss_scale = build_loss_scale(config.trainer_options)
             average = build_weight_average(config, model)
             self._global_step = tf.Variable(0, trainable=False, dtype=tf.int64)

@@ -40,7 +40,9 @@ def test_the_clip_norm_comes_from_the_config(session, monkeypatch):
     made = []
     monkeypatch.setattr("trainer.assembly.TrainStep", lambda **options: made.append(options))
     solver = session.config.trainer_options.solver_options
-    monkeypatch.setattr("trainer.bench.training.build_optimizer", lambda model, options: "adamw")
+    monkeypatch.setattr(
+        "trainer.bench.training.build_optimizer", lambda model, options, **_: "adamw"
+    )
     StepRunner(session)
     solver.use_gradient_clipping = True
     solver.clip_gradient_norm = 0.5
