@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -21,8 +22,9 @@ from kmax_tf.results.legend import (
 )
 from kmax_tf.results.overlay import draw_overlay, draw_segments, segment_colors, spoken_name
 from kmax_tf.results.regions import paint_regions
+from kmax_tf.results.restore import restore_map
 from kmax_tf.results.segments import Segment
-from kmax_tf.results.sheet import draw_grid, fit_picture, frame_strips
+from kmax_tf.results.sheet import draw_grid, fit_picture, frame_strips, resize_picture
 from kmax_tf.structures import Verdict
 
 _PANEL_SIDE = 480  # the longer one
@@ -62,11 +64,20 @@ def draw_explain_sheet(explanation: Explanation) -> np.ndarray:
     Returns:
       uint8 [h, w, 3].
     """
+    size = _size(explanation.result.image.shape)
+    explanation = _reduce(explanation)
     result = explanation.result
-    panels = [_Panel(result.image, "input", _size(result.image.shape))]
+    panels = [_Panel(result.image, "input", size)]
     panels += _stage_panels(explanation)
-    overlay = draw_overlay(result.image, result.panoptic, result.info, result.segments)
-    panels.append(_Panel(overlay, "result", f"{len(result.segments)} segments"))
+    overlay = draw_overlay(
+        result.image,
+        result.panoptic,
+        result.info,
+        result.segments,
+        min_side=_shorter_side(result.image),
+    )
+    count = len(result.segments)
+    panels.append(_Panel(overlay, "result", f"{count} segment{'' if count == 1 else 's'}"))
     panels += [_confidence_panel(explanation), _void_panel(explanation)]
     columns = min(_MOST_COLUMNS, -(-len(panels) // 2))
     tiles = [_draw_panel(panel) for panel in panels]
@@ -80,6 +91,32 @@ def draw_explain_sheet(explanation: Explanation) -> np.ndarray:
     below = [np.full((1, inner, 3), 225, np.uint8), *_draw_legends(explanation, inner)]
     below.append(_draw_table(explanation, inner))
     return np.concatenate([frame_strips(title, top=18), grid, frame_strips(below, top=0)])
+
+
+def _reduce(explanation: Explanation) -> Explanation:
+    """Image and maps no larger than a panel, so that names are written at their size."""
+    result, evidence = explanation.result, explanation.evidence
+    ratio = _PANEL_SIDE / max(result.image.shape[:2])
+    if ratio >= 1:
+        return explanation
+    height, width = (max(1, round(side * ratio)) for side in result.image.shape[:2])
+    maps = (result.panoptic, *evidence.stages)
+    maps += (evidence.decisions.best_slot, evidence.decisions.best_probability)
+    panoptic, *stages, slot, probability = (
+        restore_map(each, each.shape, (height, width)) for each in maps
+    )
+    decisions = evidence.decisions._replace(best_slot=slot, best_probability=probability)
+    image = resize_picture(result.image, (height, width))
+    return dataclasses.replace(
+        explanation,
+        result=dataclasses.replace(result, image=image, panoptic=panoptic),
+        evidence=evidence._replace(stages=tuple(stages), decisions=decisions),
+    )
+
+
+def _shorter_side(image: np.ndarray) -> int:
+    """That of the panel of an image."""
+    return round(_PANEL_SIDE * min(image.shape[:2]) / max(image.shape[:2]))
 
 
 def _draw_panel(panel: _Panel) -> np.ndarray:
@@ -128,7 +165,7 @@ def _draw_stage(
         paint,
         captions=captions,
         colors=table,
-        min_side=_PANEL_SIDE,
+        min_side=_shorter_side(explanation.result.image),
     )
 
 

@@ -57,3 +57,28 @@ def test_sheets_of_many_slots_of_none_and_of_models_without_clusters():
     without = made.evidence._replace(stages=(), stage_sizes=())
     kept = dataclasses.replace(made, evidence=without, slots=tuple(made.kept))
     assert explain_sheet.draw_explain_sheet(kept).shape[1] == 2 * 480 + 3 * 18
+
+
+def test_large_images_are_reduced_before_names_are_written():
+    made = toy_explanation()
+    large = np.ones((30, 30), np.int32)
+    result = dataclasses.replace(
+        made.result,
+        image=made.result.image.repeat(30, axis=0).repeat(30, axis=1),
+        panoptic=np.kron(made.result.panoptic, large),
+    )
+    decisions = made.evidence.decisions._replace(
+        best_slot=np.kron(made.evidence.decisions.best_slot, large),
+        best_probability=np.kron(made.evidence.decisions.best_probability, large),
+    )
+    stages = tuple(np.kron(stage, large) for stage in made.evidence.stages)
+    evidence = made.evidence._replace(decisions=decisions, stages=stages)
+    big = dataclasses.replace(made, result=result, evidence=evidence)
+    reduced = explain_sheet._reduce(big)
+    assert reduced.result.image.shape == (320, 480, 3)
+    for one, other in zip(reduced.evidence.stages, made.evidence.stages):
+        np.testing.assert_array_equal(one[4::8, 4::8], other)
+    assert explain_sheet._reduce(made) is made
+    assert explain_sheet.draw_explain_sheet(big).shape == (
+        explain_sheet.draw_explain_sheet(made).shape
+    )
