@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import itertools
+import random
 import time
 from typing import Callable, Deque, Iterable, Iterator, List, Sequence, Tuple, Union
 
@@ -14,6 +15,7 @@ Answer = Union[Outputs, RequestError]
 """Outputs of one file, without dimension 0, or why there are none."""
 
 _FIRST_WAIT = 0.25
+_LONGEST_WAIT = 8.0
 
 
 class ServingClient:
@@ -103,5 +105,7 @@ class ServingClient:
                 separable = error.fault is Fault.CONTENT and len(files) > 1
                 if separable or error.fault is Fault.FINAL or attempt == self._retries:
                     return {}, error
-                self._wait(_FIRST_WAIT * 2**attempt)
+                # Not in step with others who were refused together: they would meet again.
+                longest = min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT)
+                self._wait(longest * random.uniform(0.5, 1.0))
                 attempt += 1

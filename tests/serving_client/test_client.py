@@ -81,9 +81,11 @@ def test_a_file_that_was_merged_with_a_broken_one_is_answered():
 
 
 def test_a_busy_server_is_asked_again_later():
-    answers, waits = ask(Server([Fault.BUSY] * 3), [b"a", b"bb"], batch_size=2, retries=3)
+    answers, waits = ask(Server([Fault.BUSY] * 7), [b"a", b"bb"], batch_size=2, retries=7)
     assert answers == [1, 2]
-    assert waits == [0.25, 0.5, 1.0]
+    longest = [0.25, 0.5, 1, 2, 4, 8, 8]
+    assert all(most / 2 <= wait <= most for wait, most in zip(waits, longest))
+    assert len(waits) == 7
     answers, waits = ask(Server([Fault.BUSY] * 3), [b"a"], retries=2)
     assert answers == ["told to"]
     assert len(waits) == 2
