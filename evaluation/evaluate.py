@@ -95,6 +95,7 @@ def evaluate_checkpoint(
     strategy: Optional[tf.distribute.Strategy] = None,
     advance: Advance = lambda count: None,
     raw_weights: bool = False,
+    excluded: Optional[Mapping[int, int]] = None,
 ) -> Evaluation:
     """Evaluates on `eval_dataset_options`, every image once and at the size of its file.
 
@@ -108,6 +109,7 @@ def evaluate_checkpoint(
         strategy, one device.
       advance: called with the number of images after each batch.
       raw_weights: of `checkpoint`, see `load_checkpoint`.
+      excluded: records to leave out, see `build_dataset`.
 
     Raises:
       ValueError: data or checkpoint are missing or do not fit the config, or there is neither a
@@ -118,7 +120,9 @@ def evaluate_checkpoint(
     options = config.eval_dataset_options
     _check(options, save_predictions)
     require_format(save_format, dataset_info_of(options))
-    dataset = build_dataset(options, training=False)  # First: finding no data is quick.
+    dataset = build_dataset(
+        options, training=False, excluded=excluded
+    )  # First: finding no data is quick.
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
     jit_compile = jit_compile_of(config.trainer_options, strategy)
     with strategy.scope():
@@ -132,10 +136,14 @@ def evaluate_checkpoint(
     evaluator = None
     if options.decode_groundtruth_label:
         evaluator = Evaluator(
-            inference.info, task=task_of(options), note=crowd_note(options.file_pattern)
+            inference.info,
+            task=task_of(options),
+            note=crowd_note(options.file_pattern),
+            images_left_out=len(excluded or ()),
         )
     num_images = 0
-    with _prediction_writer(save_predictions, save_format, options, inference.info) as write:
+    names = _read_names(options, excluded) if save_predictions is not None else {}
+    with _prediction_writer(save_predictions, save_format, names, inference.info) as write:
         for features, targets, eval_targets in dataset.take(config.evaluator_options.eval_steps):
             prediction = predict(features["image"])
             for image in images_of_batch(prediction, targets, eval_targets):
@@ -208,18 +216,23 @@ def _check(options: data_pb2.DatasetOptions, save_predictions: Optional[PathLike
         )
 
 
+def _read_names(
+    options: data_pb2.DatasetOptions, excluded: Optional[Mapping[int, int]]
+) -> Dict[int, str]:
+    return read_file_names(find_source(options), excluded=tuple(excluded or ()))
+
+
 @contextlib.contextmanager
 def _prediction_writer(
     folder: Optional[PathLike],
     save_format: str,
-    options: data_pb2.DatasetOptions,
+    names: Mapping[int, str],
     info: DatasetInfo,
 ) -> Iterator[Callable[[PredictedImage], None]]:
-    """Gives a function that saves an image; it does nothing without a folder."""
+    """Gives a function that saves an image by its name; it does nothing without a folder."""
     if folder is None:
         yield lambda image: None
         return
-    names = read_file_names(find_source(options))
     if save_format != COCO_PANOPTIC:
         submission = open_submission(save_format, folder, info)
         yield lambda image: submission.add(

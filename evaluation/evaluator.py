@@ -32,6 +32,7 @@ class Evaluator:
       task: decides what is measured.
       crowd_as_void: whether the official PQ counts crowd regions as void.
       note: said of the official PQ below the table; empty = what follows from `crowd_as_void`.
+      images_left_out: because of bad records; said below the table and in the result.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Evaluator:
         task: Task = Task.PANOPTIC,
         crowd_as_void: bool = False,
         note: str = "",
+        images_left_out: int = 0,
     ) -> None:
         self.info = info
         self.task = task
@@ -50,6 +52,7 @@ class Evaluator:
         self.mean_iou = MeanIoU(info)
         self.instance_ap = InstanceAP(info)
         self.num_images = 0
+        self.images_left_out = images_left_out
 
     def reset(self) -> None:
         """Forgets all images."""
@@ -109,11 +112,12 @@ class Evaluator:
           image came with scores; `per_class`, a list of rows (`class_id`, `name`, `is_thing`, `pq`,
           `sq`, `rq`, `iou`, `tp`, `fp`, `fn`; for instances also `ap`). A metric that is not of the
           task, or whose classes occurred neither in ground truth nor in prediction, has no key; as
-          mask AP or in a row of `per_class` it is None.
+          mask AP or in a row of `per_class` it is None. `images_left_out`, where there are any.
         """
+        left_out = self.images_left_out
+        metrics: Dict[str, Any] = {"images_left_out": left_out} if left_out else {}
         if self.task is Task.SEMANTIC:
-            return {**self.mean_iou.result(), "per_class": self._semantic_rows()}
-        metrics: Dict[str, Any] = {}
+            return {**metrics, **self.mean_iou.result(), "per_class": self._semantic_rows()}
         if self.instance_ap.num_images == self.num_images:
             metrics.update(self.instance_ap.result())
         metrics.update(self.panoptic_quality.result())
@@ -130,7 +134,11 @@ class Evaluator:
 
     def table(self) -> str:
         """The metrics as a table for a terminal: a row per class, then the means."""
-        return format_task_table(self.result(), self.num_images, task=self.task, note=self.note)
+        left_out = self.images_left_out
+        table = format_task_table(self.result(), self.num_images, task=self.task, note=self.note)
+        return (
+            f"{table}\nImages left out because of bad records: {left_out}." if left_out else table
+        )
 
     def _semantic_rows(self) -> List[Dict[str, Any]]:
         """Rows of `per_class` where there are no segments."""

@@ -28,6 +28,8 @@ from kmax_tf.structures import DatasetInfo
 from protos import experiment_pb2, training_pb2
 from trainer import checkpointing, distribution, pictures, preflight, run_folder
 from trainer.accumulation import require_parts
+from trainer.bad_records import LIST, BadRecords
+from trainer.data_errors import EVAL, TRAIN
 from trainer.eval_loop import EvalLoop, Picture
 from trainer.interrupts import Interrupts
 from trainer.loss_scale import LossScale
@@ -56,6 +58,7 @@ class Run:
       global_step: int64 variable, the number of steps made.
       progress: shows how far it is.
       metrics_file: the numbers so far.
+      bad_records: what is left out of training (`TRAIN`) and evaluation data (`EVAL`).
       jit_compile: whether XLA compiles step and network, as `tf.function` takes it.
     """
 
@@ -67,6 +70,7 @@ class Run:
     global_step: tf.Variable
     progress: Progress
     metrics_file: MetricsFile
+    bad_records: Dict[str, BadRecords]
     jit_compile: Optional[bool]
 
     @property
@@ -98,13 +102,53 @@ def prepare_run(
       tpu: name of a TPU or None.
 
     Raises:
-      ValueError: devices, batch sizes, precision, compilation or classes do not fit.
+      ValueError: devices, batch sizes, precision, compilation or classes do not fit, or there are
+        too many bad records.
     """
     trainer = config.trainer_options
     tf.keras.utils.set_random_seed(trainer.seed % 2**32)
     strategy = distribution.create_strategy(num_gpus=num_gpus, tpu=tpu)
     distribution.make_reproducible(strategy)
     jit_compile = jit_compile_of(trainer, strategy)
+    _require_fit(config, mode, strategy)
+    progress = Progress(
+        total_steps=trainer.solver_options.training_number_of_steps,
+        batch_size=config.train_dataset_options.batch_size,
+        line_interval=trainer.save_summaries_steps,
+    )
+    progress.write(f"{config.experiment_name} in {model_dir} on {distribution.describe(strategy)}")
+    bad_records = {
+        part: BadRecords(
+            getattr(config, part),
+            part=part,
+            path=model_dir / LIST,
+            report=progress.write,
+            goes_on=distribution.count_processes(strategy) == 1,
+        )
+        for part in preflight.parts_of(mode)
+    }
+    with strategy.scope():
+        model = build_model(config)
+        global_step = orbit.utils.create_global_step()
+    return Run(
+        config=config,
+        model_dir=model_dir,
+        strategy=strategy,
+        info=dataset_info_of(config.train_dataset_options),
+        model=model,
+        global_step=global_step,
+        progress=progress,
+        metrics_file=MetricsFile(model_dir / run_folder.METRICS),
+        bad_records=bad_records,
+        jit_compile=jit_compile,
+    )
+
+
+def _require_fit(
+    config: experiment_pb2.ExperimentOptions, mode: str, strategy: tf.distribute.Strategy
+) -> None:
+    """Raises ValueError where precision, batch sizes or data sets do not fit."""
+    trainer = config.trainer_options
     if trainer.precision == training_pb2.TrainerOptions.FLOAT16:
         distribution.require_float16(strategy)
     train_data, eval_data = config.train_dataset_options, config.eval_dataset_options
@@ -116,7 +160,6 @@ def prepare_run(
         require_parts(
             train_data.batch_size, trainer.accumulation_steps, strategy.num_replicas_in_sync
         )
-    info = dataset_info_of(train_data)
     if mode in preflight.EVALUATING_MODES:
         distribution.require_divisible(
             eval_data.batch_size, strategy, "eval_dataset_options.batch_size"
@@ -127,19 +170,6 @@ def prepare_run(
                 "`eval_dataset_options.decode_groundtruth_label` must be true to measure anything; "
                 "predictions without labels are made by `kmax predict`."
             )
-    progress = Progress(
-        total_steps=trainer.solver_options.training_number_of_steps,
-        batch_size=train_data.batch_size,
-        line_interval=trainer.save_summaries_steps,
-    )
-    progress.write(f"{config.experiment_name} in {model_dir} on {distribution.describe(strategy)}")
-    with strategy.scope():
-        model = build_model(config)
-        global_step = orbit.utils.create_global_step()
-    metrics_file = MetricsFile(model_dir / run_folder.METRICS)
-    return Run(
-        config, model_dir, strategy, info, model, global_step, progress, metrics_file, jit_compile
-    )
 
 
 def build_train_step(
@@ -172,7 +202,13 @@ def make_training_dataset(run: Run, start_step: int) -> tf.data.Dataset:
     """The global batches of training from a step on."""
     trainer = run.config.trainer_options
     options = run.config.train_dataset_options
-    return build_dataset(options, training=True, seed=trainer.seed, start_step=start_step)
+    return build_dataset(
+        options,
+        training=True,
+        seed=trainer.seed,
+        start_step=start_step,
+        excluded=run.bad_records[TRAIN].excluded,
+    )
 
 
 def build_weight_average(
@@ -224,6 +260,9 @@ def make_train_loop(
         interrupts=interrupts,
         watchdog=make_watchdog(run),
         learning_rate=optimizer.schedule,
+        leave_out=lambda step: run.bad_records[TRAIN].search(
+            seed=run.config.trainer_options.seed, step=step
+        ),
         jit_compile=run.jit_compile,
     )
 
@@ -274,14 +313,18 @@ def make_eval_loop(
         if may_be_best and run.step > 0 and result.get(metric) is not None:
             best.update(float(result[metric]))
 
+    bad_records = run.bad_records[EVAL]
     post_process = build_post_processor(run.config)
     forward = build_forward(run.config, run.model)
     return EvalLoop(
         lambda images: post_process(forward(images)),
-        dataset=build_dataset(options, training=False, seed=0, start_step=0),
+        make_dataset=lambda excluded: build_dataset(options, training=False, excluded=excluded),
+        bad_records=bad_records,
         batch_size=options.batch_size,
         strategy=run.strategy,
-        make_evaluator=lambda: Evaluator(run.info, task=task, note=note),
+        make_evaluator=lambda: Evaluator(
+            run.info, task=task, note=note, images_left_out=len(bad_records.excluded)
+        ),
         num_images=find_source(options).total,
         num_pictures=run.config.evaluator_options.num_vis_samples,
         progress=run.progress,

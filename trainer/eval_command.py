@@ -88,7 +88,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from evaluation.evaluate import evaluate_checkpoint
     from evaluation.submissions import COCO_PANOPTIC
     from kmax_tf.build.data import find_source
-    from trainer.data_errors import EVAL, explaining_bad_records
+    from kmax_tf.data.schema import PARSE_ERRORS
+    from trainer.bad_records import BadRecords
+    from trainer.data_errors import EVAL
     from trainer.distribution import create_strategy
     from trainer.non_finite import naming_images_of
     from trainer.progress import Progress
@@ -96,24 +98,28 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     # First: which devices are visible can only be said before any of them is used.
     strategy = create_strategy(num_gpus=arguments.num_gpus, tpu=arguments.tpu)
     options = config.eval_dataset_options
-    num_images = find_source(options).total
-    if config.evaluator_options.eval_steps >= 0:
-        num_images = min(num_images, config.evaluator_options.eval_steps * options.batch_size)
     progress = Progress(total_steps=0, batch_size=options.batch_size, line_interval=1)
-    with (
-        explaining_bad_records(config, [EVAL]),
-        naming_images_of(options),
-        progress.evaluation(num_images) as advance,
-    ):
-        evaluation = evaluate_checkpoint(
-            config,
-            arguments.checkpoint,
-            save_predictions=arguments.save_predictions,
-            save_format=arguments.save_format or COCO_PANOPTIC,
-            strategy=strategy,
-            advance=advance,
-            raw_weights=bool(arguments.raw_weights),
-        )
+    bad_records = BadRecords(options, part=EVAL, path=None, report=progress.write)
+    evaluation = None
+    while evaluation is None:
+        num_images = find_source(options).total - len(bad_records.excluded)
+        if config.evaluator_options.eval_steps >= 0:
+            num_images = min(num_images, config.evaluator_options.eval_steps * options.batch_size)
+        try:
+            with naming_images_of(options), progress.evaluation(num_images) as advance:
+                evaluation = evaluate_checkpoint(
+                    config,
+                    arguments.checkpoint,
+                    save_predictions=arguments.save_predictions,
+                    save_format=arguments.save_format or COCO_PANOPTIC,
+                    strategy=strategy,
+                    advance=advance,
+                    raw_weights=bool(arguments.raw_weights),
+                    excluded=bad_records.excluded,
+                )
+        except PARSE_ERRORS:
+            if not bad_records.search():
+                raise
     if evaluation.table:
         print(evaluation.table)
     if arguments.save_predictions:
@@ -172,5 +178,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def json_result(result: Dict[str, Any]) -> Dict[str, Any]:
-    """The object of `--json`: percent; null where no class has ground truth or a prediction."""
-    return {key: result.get(key) for key in _JSON_KEYS}
+    """The object of `--json`: percent; null where no class has ground truth or a prediction.
+
+    `images_left_out` only where there are any.
+    """
+    left_out = {key: result[key] for key in ("images_left_out",) if key in result}
+    return {**{key: result.get(key) for key in _JSON_KEYS}, **left_out}

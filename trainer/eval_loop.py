@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 import orbit
@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from evaluation.batch_prediction import BatchPredictor, Network
 from evaluation.evaluate import images_of_batch
+from kmax_tf.data.schema import PARSE_ERRORS
 from kmax_tf.structures import PanopticPrediction
+from trainer.bad_records import BadRecords
 from trainer.progress import Progress
 from trainer.watchdog import EvaluationPulse, Watchdog
 
@@ -36,7 +38,9 @@ class EvalLoop(orbit.AbstractEvaluator):
 
     Args:
       network: model and post-processing in one function, see `BatchPredictor`.
-      dataset: finite, batches of (features, targets, eval_targets); the last may be smaller.
+      make_dataset: image ids to leave out -> finite dataset, batches of (features, targets,
+        eval_targets); the last may be smaller.
+      bad_records: what is left out; an evaluation that meets another bad record begins again.
       batch_size: images per batch.
       strategy: where it runs.
       make_evaluator: makes an `evaluation.evaluator.Evaluator`.
@@ -52,7 +56,8 @@ class EvalLoop(orbit.AbstractEvaluator):
         self,
         network: Network,
         *,
-        dataset: tf.data.Dataset,
+        make_dataset: Callable[[Mapping[int, int]], tf.data.Dataset],
+        bad_records: BadRecords,
         batch_size: int,
         strategy: tf.distribute.Strategy,
         make_evaluator: Callable[[], Any],
@@ -67,7 +72,9 @@ class EvalLoop(orbit.AbstractEvaluator):
         self._predict = BatchPredictor(
             network, batch_size=batch_size, strategy=strategy, jit_compile=jit_compile
         )
-        self._dataset = dataset
+        self._make_dataset = make_dataset
+        self._bad_records = bad_records
+        self._dataset = make_dataset(bad_records.excluded)
         self._batch_size = batch_size
         self._make_evaluator = make_evaluator
         self._num_images = num_images
@@ -86,10 +93,28 @@ class EvalLoop(orbit.AbstractEvaluator):
         Raises:
           NonFinitePredictionError: the model's logits are not finite; holds the image ids.
         """
-        limit = int(num_steps)
+        while True:
+            try:
+                evaluator, pictures = self._predict_all(int(num_steps))
+                break
+            except PARSE_ERRORS:
+                if not self._bad_records.search():
+                    raise
+                self._dataset = self._make_dataset(self._bad_records.excluded)
+        result = evaluator.result()
+        self._finish(result, evaluator.table(), pictures[: self._num_pictures])
+        return {
+            f"eval/{name}": float(value)
+            for name, value in result.items()
+            if isinstance(value, (float, int))
+        }
+
+    def _predict_all(self, limit: int) -> Tuple[Any, List[Picture]]:
+        """Evaluator and pictures after `limit` batches, -1 = all."""
         evaluator = self._make_evaluator()
         pictures: List[Picture] = []
-        total = self._num_images if limit < 0 else min(self._num_images, limit * self._batch_size)
+        total = self._num_images - len(self._bad_records.excluded)
+        total = total if limit < 0 else min(total, limit * self._batch_size)
         pulse = EvaluationPulse()
         watching = self._watchdog.watching(pulse.read, "evaluation", compiles=self._compiles)
         self._compiles = False
@@ -106,13 +131,7 @@ class EvalLoop(orbit.AbstractEvaluator):
                 if len(pictures) < self._num_pictures:
                     pictures += _pictures(features, targets, eval_targets, prediction)
                 advance(int(features["image"].shape[0]))
-        result = evaluator.result()
-        self._finish(result, evaluator.table(), pictures[: self._num_pictures])
-        return {
-            f"eval/{name}": float(value)
-            for name, value in result.items()
-            if isinstance(value, (float, int))
-        }
+        return evaluator, pictures
 
 
 def _pictures(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import pathlib
 import time
-from typing import Iterator, List, Optional
+from typing import Iterator, Optional
 
 import orbit
 import tensorflow as tf
@@ -24,7 +24,7 @@ from trainer import (
     run_record,
 )
 from trainer.checkpoint_recovery import recover, require_sound
-from trainer.data_errors import EVAL, TRAIN, explaining_bad_records, name_images
+from trainer.data_errors import name_images
 from trainer.interrupts import Interrupts
 from trainer.leftovers import remove_leftovers
 from trainer.loss_scale import build_loss_scale
@@ -64,11 +64,7 @@ def run_experiment(
         run = assembly.prepare_run(
             config, mode=mode, model_dir=model_dir, num_gpus=num_gpus, tpu=tpu
         )
-        evaluated = config.eval_dataset_options
-        with (
-            explaining_bad_records(config, _datasets_of(mode), step=lambda: run.step),
-            naming_images_of(evaluated),
-        ):
+        with naming_images_of(config.eval_dataset_options):
             if mode in preflight.TRAINING_MODES:
                 return _train(run, mode, interrupts)
             return _evaluate(run, mode)
@@ -251,7 +247,7 @@ def _tell_settings(run: assembly.Run) -> None:
 def _record_start(run: assembly.Run, mode: str) -> None:
     """Writes what the run is; says what keeps it from going on exactly as it began."""
     run_folder.describe_run(run.model_dir, run.config, run.info)
-    sources = {part: getattr(run.config, part) for part in _datasets_of(mode)}
+    sources = {part: getattr(run.config, part) for part in preflight.parts_of(mode)}
     changes = run_record.record_session(
         run.model_dir,
         step=run.step,
@@ -268,11 +264,6 @@ def _record_start(run: assembly.Run, mode: str) -> None:
             f"Warning: step {run.step} and later are not what the run would have become; changed "
             f"since its last start: {listed}{more} ({run_record.RUN_RECORD} has all)."
         )
-
-
-def _datasets_of(mode: str) -> List[str]:
-    training = [TRAIN] if mode in preflight.TRAINING_MODES else []
-    return training + ([EVAL] if mode in preflight.EVALUATING_MODES else [])
 
 
 @contextlib.contextmanager

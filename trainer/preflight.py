@@ -33,11 +33,7 @@ def require_records(config: experiment_pb2.ExperimentOptions, mode: str) -> None
     The message lists the patterns without files, or how many files of a split an interrupted
     conversion has left out, and the command that makes them.
     """
-    parts = []
-    if mode in TRAINING_MODES:
-        parts.append("train_dataset_options")
-    if mode in EVALUATING_MODES:
-        parts.append("eval_dataset_options")
+    parts = parts_of(mode)
     missing: Dict[str, List[str]] = {}
     incomplete = None
     for part in parts:
@@ -62,6 +58,12 @@ def require_records(config: experiment_pb2.ExperimentOptions, mode: str) -> None
         )
     if incomplete:
         raise ValueError(incomplete)
+
+
+def parts_of(mode: str) -> List[str]:
+    """The fields of the config whose records `mode` reads."""
+    training = ["train_dataset_options"] if mode in TRAINING_MODES else []
+    return training + (["eval_dataset_options"] if mode in EVALUATING_MODES else [])
 
 
 def choose_run_folder(

@@ -8,6 +8,7 @@ from typing import Callable, Dict, Iterable, NamedTuple, Optional, Tuple
 import orbit
 import tensorflow as tf
 
+from kmax_tf.data.schema import PARSE_ERRORS
 from trainer.interrupts import Interrupts
 from trainer.numeric_fault import GRADIENT_NORM, NumericFaultError, StepReport
 from trainer.quick_start import QuickStart
@@ -45,6 +46,8 @@ class TrainLoop(orbit.AbstractTrainer):
       interrupts: its `stop` ends the loop after the current step.
       watchdog: looks after it.
       learning_rate: step -> rate, for the record.
+      leave_out: step -> whether bad records were found that the next iterator leaves out; called
+        where the input fails.
       jit_compile: as `tf.function` takes it: True = XLA compiles the step, while this loop and the
         input stay outside; one replica only.
     """
@@ -60,6 +63,7 @@ class TrainLoop(orbit.AbstractTrainer):
         interrupts: Interrupts,
         watchdog: Watchdog,
         learning_rate: Callable[[tf.Tensor], tf.Tensor],
+        leave_out: Callable[[int], bool],
         jit_compile: Optional[bool] = None,
     ) -> None:
         super().__init__(name="train_loop")
@@ -76,6 +80,10 @@ class TrainLoop(orbit.AbstractTrainer):
         self._watchdog = watchdog
         self._pulse = PulseInGraph()
         self._learning_rate = learning_rate
+        self._leave_out = leave_out
+        # A variable: what was summed is still there when the input fails.
+        with tf.device("CPU:0"):
+            self._sums = tf.Variable(tf.zeros([0]), shape=[None], trainable=False, name="sums")
         # Without AutoGraph, which would rewrite model and losses line by line: tracing is quicker.
         self._loop = QuickStart(tf.function(self._run_steps, autograph=False), strategy)
 
@@ -93,21 +101,20 @@ class TrainLoop(orbit.AbstractTrainer):
           KeyboardInterrupt: an interrupt arrived; the steps that were finished are applied.
         """
         starts = self._iterator is None
-        if starts:
-            self._iterator = self._make_iterator(int(self._global_step.numpy()))
+        first = self._count_steps()
+        if self._iterator is None:
+            self._iterator = self._make_iterator(first)
             # Traced by itself, so that an interrupt acts at once and the clock starts after it.
             self._loop.trace(self._iterator, num_steps)
-        first = int(self._global_step.numpy())
-        watching = self._watchdog.watching(self._pulse.read, "training", compiles=starts)
-        with self._interrupts.postponed(), watching:
-            start = time.monotonic()
-            sums, last = self._loop(self._iterator, num_steps)
-            sums = sums.numpy()
-            seconds = time.monotonic() - start
-            if not last.sound:
-                self._report_fault(sums, last)
-        done = int(self._global_step.numpy()) - first
-        result = {name: float(value) / done for name, value in zip(self._step.names, sums)}
+        self._sums.assign(tf.zeros([0]))
+        start = time.monotonic()
+        while not self._make_steps(first + num_steps - self._count_steps(), compiles=starts):
+            self._iterator = self._make_iterator(self._count_steps())
+        seconds = time.monotonic() - start
+        done = self._count_steps() - first
+        result = {
+            name: float(value) / done for name, value in zip(self._step.names, self._sums.numpy())
+        }
         applied = 1.0 - result.get(SKIPPED_UPDATES, 0.0)
         norm = result.pop(GRADIENT_NORM)
         if applied:
@@ -116,25 +123,37 @@ class TrainLoop(orbit.AbstractTrainer):
         result[IMAGES_PER_SECOND] = done * self._global_batch_size / seconds
         return result
 
-    def _run_steps(self, iterator: Iterable, num_steps: tf.Tensor) -> Tuple[tf.Tensor, _LastStep]:
-        """The loop, in a graph.
+    def _make_steps(self, num_steps: tf.Tensor, *, compiles: bool) -> bool:
+        """Runs the loop; false where bad records have stopped it, which may now be left out."""
+        watching = self._watchdog.watching(self._pulse.read, "training", compiles=compiles)
+        try:
+            with self._interrupts.postponed(), watching:
+                last = self._loop(self._iterator, num_steps)
+                if not last.sound:
+                    self._report_fault(last)
+        except PARSE_ERRORS:
+            if not self._leave_out(self._count_steps()):
+                raise
+            return False
+        return True
 
-        Returns:
-          Sums of the steps' values, or, after a fault, the values of the faulty step, float32 [K];
-          and the last step.
-        """
+    def _count_steps(self) -> int:
+        return int(self._global_step.numpy())
 
-        def running(count: tf.Tensor, sums: tf.Tensor, last: _LastStep) -> tf.Tensor:
+    def _run_steps(self, iterator: Iterable, num_steps: tf.Tensor) -> _LastStep:
+        """The loop, in a graph; sums up the values of the steps, or keeps those of a faulty one."""
+
+        def running(count: tf.Tensor, last: _LastStep) -> tf.Tensor:
             stop = self._interrupts.stop.read_value()
             return tf.reduce_all([last.sound, count < num_steps, tf.logical_not(stop)])
 
-        def body(
-            count: tf.Tensor, sums: tf.Tensor, last: _LastStep
-        ) -> Tuple[tf.Tensor, tf.Tensor, _LastStep]:
+        def body(count: tf.Tensor, last: _LastStep) -> Tuple[tf.Tensor, _LastStep]:
             values, last = self._run_step(iterator)
-            # The first time `sums` is empty: how many values there are is known only by now.
+            # At first there are no sums: how many values there are is known only by now.
+            sums = self._sums.read_value()
             so_far = tf.concat([sums, tf.zeros_like(values)], 0)[: tf.size(values)]
-            return count + 1, tf.where(last.sound, so_far + values, values), last
+            self._sums.assign(tf.where(last.sound, so_far + values, values))
+            return count + 1, last
 
         scalar, vector = tf.TensorShape([]), tf.TensorShape([None])
         none = _LastStep(
@@ -143,13 +162,13 @@ class TrainLoop(orbit.AbstractTrainer):
             image_losses=tf.zeros([0]),
             gradient_norms=tf.zeros([0]),
         )
-        _, sums, last = tf.while_loop(
+        _, last = tf.while_loop(
             running,
             body,
-            (tf.constant(0), tf.zeros([0]), none),
-            shape_invariants=(scalar, vector, _LastStep(scalar, vector, vector, vector)),
+            (tf.constant(0), none),
+            shape_invariants=(scalar, _LastStep(scalar, vector, vector, vector)),
         )
-        return sums, last
+        return last
 
     def _run_step(self, iterator: Iterable) -> Tuple[tf.Tensor, _LastStep]:
         self._pulse.wait_for_input()
@@ -169,11 +188,11 @@ class TrainLoop(orbit.AbstractTrainer):
             gradient_norms=local.gradient_norms[0],
         )
 
-    def _report_fault(self, values: tf.Tensor, last: _LastStep) -> None:
+    def _report_fault(self, last: _LastStep) -> None:
         step = self._step
         report = StepReport(
             step=int(self._global_step.numpy()),
-            values={n: float(v) for n, v in zip(step.names, values)},
+            values={n: float(v) for n, v in zip(step.names, self._sums.numpy())},
             image_ids=tuple(last.image_ids.numpy().tolist()),
             image_losses=tuple(last.image_losses.numpy().tolist()),
             gradient_norms=dict(zip(step.gradient_names, last.gradient_norms.numpy().tolist())),

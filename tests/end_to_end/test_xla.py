@@ -74,6 +74,7 @@ class Trained:
             interrupts=Interrupts(),
             watchdog=Watchdog(600),
             learning_rate=self.optimizer.schedule,
+            leave_out=lambda step: False,
             jit_compile=jit_compile,
         )
         self.metrics = self.loop.train(tf.constant(1))

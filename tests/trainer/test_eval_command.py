@@ -39,13 +39,22 @@ def test_json_is_the_last_line(tmp_path, monkeypatch, capsys):
     asked_for = []
 
     def measure(
-        config, checkpoint, *, save_predictions, save_format, strategy, advance, raw_weights
+        config,
+        checkpoint,
+        *,
+        save_predictions,
+        save_format,
+        strategy,
+        advance,
+        raw_weights,
+        excluded,
     ):
         asked_for.append(raw_weights)
         assert checkpoint == "run"
         assert save_predictions is None
         assert save_format == "coco_panoptic"
         assert strategy.num_replicas_in_sync == 1
+        assert excluded == {}
         advance(3)
         return Evaluation(RESULT, "the table", 3)
 
@@ -94,15 +103,35 @@ def test_help_lists_all_formats(capsys):
     assert set(FORMATS) < set(words)
 
 
+def break_first_image(folder):
+    path = next(folder.rglob("*.tfrecord"))
+    examples = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
+    examples[0].features.feature[schema.IMAGE].bytes_list.value[0] = b"no image"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString())
+
+
+def test_bad_records_are_left_out_where_they_may_be(tmp_path, capsys):
+    tiny.write_records(tmp_path, [(65, 65), (33, 65), (65, 49)])
+    tiny.write_checkpoint(tmp_path)
+    break_first_image(tmp_path)
+    flags = [f"--config_file={tiny.CONFIG}", "--set", f"KMAX_DATA={tmp_path}", "--json"]
+    flags += ["--set", "eval_dataset_options.max_bad_records=1"]
+    folder = tmp_path / "predictions"
+    flags += [f"--save_predictions={folder}", f"--checkpoint={tmp_path}/ckpt-1"]
+    assert cli.main(["eval", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("Left out: Record 0 of")]) == 1
+    assert "Images left out because of bad records: 1." in lines
+    result = json.loads(lines[-1])
+    assert result["images_left_out"] == 1
+    assert sorted(path.name for path in folder.glob("*.png")) == ["000001.png", "000002.png"]
+
+
 def test_a_bad_record_is_named(tmp_path, capsys, monkeypatch):
     tiny.write_records(tmp_path, [(65, 65)])
-    example = tf.train.Example()
-    path = next(tmp_path.rglob("*.tfrecord"))
-    example.ParseFromString(next(iter(tf.data.TFRecordDataset(str(path)))).numpy())
-    example.features.feature[schema.IMAGE].bytes_list.value[0] = b"no image"
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(example.SerializeToString())
-
+    break_first_image(tmp_path)
     inference = Inference(lambda images: None, None, (65, 65), load_dataset_info("shapes"))
     monkeypatch.setattr(evaluate, "build_inference", lambda *_, **__: inference)
     flags = [f"--config_file={tiny.CONFIG}", "--set", f"KMAX_DATA={tmp_path}"]

@@ -40,17 +40,60 @@ def _dataset(count, batch_size):
     return tf.data.Dataset.range(count).map(make).batch(batch_size)
 
 
-def _evaluate(strategy, *, count, batch_size, steps=-1, watchdog=None, slow=lambda data: data):
+class _BadRecords:
+    """Leaves out one more of some images each time it is asked to search."""
+
+    def __init__(self, images=()):
+        self.waiting = list(images)
+        self.excluded = {}
+
+    def search(self):
+        if not self.waiting:
+            return False
+        self.excluded[self.waiting.pop(0)] = 0
+        return True
+
+
+def _evaluate(
+    strategy,
+    *,
+    count,
+    batch_size,
+    steps=-1,
+    watchdog=None,
+    slow=lambda data: data,
+    broken=(),
+    bad_records=None,
+):
     with strategy.scope():
         model = toy.ToyModel()
     process = toy.toy_post_processor(SIZE, SKY)
     finished = []
+    bad_records = bad_records or _BadRecords()
+
+    def make_dataset(excluded):
+        def is_used(features, targets, evaluated):
+            return tf.reduce_all([targets["image_id"] != image for image in excluded])
+
+        def check(features, targets, evaluated):
+            for image in set(broken) - set(excluded):
+                whole = tf.debugging.Assert(targets["image_id"] != image, ["no image"])
+                with tf.control_dependencies([whole]):
+                    features = tf.nest.map_structure(tf.identity, features)
+            return features, targets, evaluated
+
+        images = _dataset(count, batch_size).unbatch()
+        if excluded:
+            images = images.filter(is_used)
+        return slow(images.map(check).batch(batch_size))
+
     loop = EvalLoop(
         lambda images: process(model(images, training=False)),
-        dataset=slow(_dataset(count, batch_size)),
+        make_dataset=make_dataset,
+        bad_records=bad_records,
         batch_size=batch_size,
         strategy=strategy,
-        make_evaluator=lambda: Evaluator(INFO),
+        make_evaluator=lambda: Evaluator(INFO, images_left_out=len(bad_records.excluded)),
         num_images=count,
         num_pictures=3,
         progress=Progress(total_steps=1, batch_size=1, line_interval=1, stream=io.StringIO()),
@@ -87,6 +130,27 @@ def test_an_input_that_does_not_come_is_noticed(capfd):
     )
     assert codes == [1]
     assert "seconds evaluation has waited for the input" in capfd.readouterr().err
+
+
+def test_an_evaluation_begins_again_without_bad_records():
+    """Images 0 to 3 are sky and found; 0 and 3 cannot be read."""
+    metrics, result, table, pictures = _evaluate(
+        tf.distribute.get_strategy(),
+        count=6,
+        batch_size=1,
+        broken=[0, 3],
+        bad_records=_BadRecords([0, 3]),
+    )
+    row = {r["name"]: r for r in result["per_class"]}
+    assert (row["sky"]["tp"], row["sky"]["fp"], row["grass"]["fn"]) == (2, 2, 2)
+    assert metrics["eval/images_left_out"] == 2
+    assert table.endswith("Images left out because of bad records: 2.")
+    assert [p.image_id for p in pictures] == [1, 2, 4]
+
+
+def test_an_error_that_no_record_explains_is_raised():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no image"):
+        _evaluate(tf.distribute.get_strategy(), count=2, batch_size=1, broken=[1])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

@@ -30,8 +30,10 @@ def _loop(
     clip_norm=None,
     jit_compile=None,
     loss_scale=None,
+    leave_out=lambda step: False,
     max_total_loss=0.0,
     watchdog=None,
+    broken_images=(),
 ):
     strategy = strategy or tf.distribute.get_strategy()
     tf.keras.utils.set_random_seed(3)
@@ -52,6 +54,8 @@ def _loop(
 
     def make_iterator(start_step):
         dataset = toy.toy_dataset(BATCH, start_step=start_step, poisoned_image=poisoned_image)
+        for image in list(broken_images):  # as many as are left by then
+            dataset = dataset.map(lambda *batch, image=image: _break_at(image, *batch))
         return iter(distribution.distribute(dataset, strategy))
 
     loop = TrainLoop(
@@ -63,9 +67,16 @@ def _loop(
         interrupts=interrupts or Interrupts(),
         watchdog=watchdog or Watchdog(600),
         learning_rate=optimizer.schedule,
+        leave_out=leave_out,
         jit_compile=jit_compile,
     )
     return loop, model, global_step
+
+
+def _break_at(image, features, targets):
+    whole = tf.reduce_all(targets["image_id"] != image)
+    with tf.control_dependencies([tf.debugging.Assert(whole, ["no image"])]):
+        return {"image": tf.identity(features["image"])}, targets
 
 
 def _train(loop, steps):
@@ -84,6 +95,41 @@ def test_means_over_the_loop_are_those_of_single_steps():
     assert result["learning_rate"] == pytest.approx(0.05)
     assert result["images_per_second"] > 0
     assert singles[2]["loss/total"] < singles[0]["loss/total"]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_bad_records_cost_no_step_and_no_sum(mirrored, request):
+    """The input fails twice within a loop; what it gives afterwards is what it should have."""
+    strategy = request.getfixturevalue("mirrored_strategy") if mirrored else None
+    broken, asked = [2 * BATCH + 1, 2 * BATCH + 3, 4 * BATCH], []
+
+    def leave_out(step):
+        asked.append(step)
+        removed = [image for image in broken if image // BATCH == step][:1]
+        broken[:] = [image for image in broken if image not in removed]
+        return bool(removed)
+
+    whole, expected, _ = _loop(strategy)
+    loop, model, step = _loop(strategy, leave_out=leave_out, broken_images=broken)
+    wanted, result = _train(whole, 6), _train(loop, 6)
+    assert asked == [2, 2, 4]
+    assert int(step.numpy()) == 6
+    del wanted["images_per_second"], result["images_per_second"]
+    assert result == pytest.approx(wanted, rel=1e-5 if mirrored else 0)
+    for value, right in zip(model.variables, expected.variables):
+        # As above: only what is more than rounding can be compared where threads meet.
+        if not mirrored:
+            np.testing.assert_array_equal(value.numpy(), right.numpy())
+        elif "bias" not in value.name and "moving_mean" not in value.name:
+            np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-6)
+    assert loop._loop._function.experimental_get_tracing_count() == 1
+
+
+def test_an_error_that_no_record_explains_is_raised():
+    loop, _, step = _loop(broken_images=[BATCH])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no image"):
+        _train(loop, 3)
+    assert int(step.numpy()) == 1
 
 
 def test_two_replicas_train_as_one(mirrored_strategy):
