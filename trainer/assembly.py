@@ -117,6 +117,12 @@ def prepare_run(
         line_interval=trainer.save_summaries_steps,
     )
     progress.write(f"{config.experiment_name} in {model_dir} on {distribution.describe(strategy)}")
+    service = config.train_dataset_options.data_service
+    if service and mode in preflight.TRAINING_MODES:
+        progress.write(
+            f"Batches come from the tf.data service at {service}, in an order that depends on its "
+            "workers: this run cannot be repeated, nor continued, exactly."
+        )
     bad_records = {
         part: BadRecords(
             getattr(config, part),

@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "import": ("trainer.import_command", "weights of any known format -> checkpoint"),
     "build-data": ("trainer.build_data", "data set -> TFRecords"),
     "show-inputs": ("trainer.show_inputs_command", "picture of what the network is fed"),
+    "data-service": ("trainer.data_service_command", "input for training on other machines"),
     "replay-step": ("trainer.replay_command", "make a step again that stopped on a numeric fault"),
     "bench": ("trainer.bench_command", "speed, memory and size of a model"),
     "doctor": ("trainer.doctor_command", "what is here, what is missing, and what mends it"),

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kmax_tf.data import (
     copy_paste,
+    data_service,
     geometry,
     photometric,
     pipeline,
@@ -80,11 +81,12 @@ def build_dataset(
         uses the next record of the order instead, so all others stay at their steps.
 
     Returns:
-      The dataset; see `structures` for keys, shapes and types.
+      The dataset; see `structures` for keys, shapes and types. With `options.data_service` training
+      batches come from there, and which images meet in one is left to chance.
 
     Raises:
       ValueError: options that contradict one another, or record files that are not there, or of
-        which nothing is left.
+        which nothing is left, or a service that cannot be reached.
     """
     info = dataset_info_of(options)
     crop = crop_size(options)
@@ -98,7 +100,11 @@ def build_dataset(
     if len(left_out) >= source.total:
         raise ValueError(f"All {source.total} records of `file_pattern` are left out as bad ones.")
     if made is not None:
-        return pipeline.training_dataset(
+        if options.data_service:
+            data_service.require_reachable(
+                options.data_service, "train_dataset_options.data_service"
+            )
+        dataset = pipeline.training_dataset(
             source,
             info,
             options=made,
@@ -107,6 +113,9 @@ def build_dataset(
             start_step=start_step,
             excluded={image_id: step * size for image_id, step in left_out.items()},
         )
+        if options.data_service:
+            dataset = data_service.distribute(dataset, options.data_service)
+        return dataset
     labelled = options.decode_groundtruth_label
     return pipeline.evaluation_dataset(
         source,
@@ -153,7 +162,7 @@ def find_bad_records(
     source = find_source(options)
     labelled = options.decode_groundtruth_label
     left_out = excluded or {}
-    if not training:
+    if not training or options.data_service:  # of the service nobody knows where it stopped
         kept = (i for i in range(source.total) if i not in left_out)
         yield from record_check.find_bad_records(source, kept, info, decode_label=labelled)
         return

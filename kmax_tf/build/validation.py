@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from kmax_tf.build.ranges import require_length, require_positive
 from kmax_tf.build.validation_of_model import output_stride, validate_model
+from kmax_tf.data.service_address import split_address
 from protos import data_pb2, experiment_pb2, training_pb2
 
 
@@ -26,6 +27,11 @@ def validate(config: experiment_pb2.ExperimentOptions) -> None:
     _validate_dataset(config.train_dataset_options, "train_dataset_options", stride)
     if config.HasField("eval_dataset_options"):
         _validate_dataset(config.eval_dataset_options, "eval_dataset_options", stride)
+        if config.eval_dataset_options.data_service:
+            raise ValueError(
+                "`eval_dataset_options.data_service` must be empty: an evaluation reads its images by "
+                f"itself, each once; received {config.eval_dataset_options.data_service!r}."
+            )
     _validate_trainer(config.trainer_options)
     _validate_losses(config)
     _validate_evaluator(config)
@@ -54,6 +60,12 @@ def _validate_dataset(options: data_pb2.DatasetOptions, path: str, stride: int) 
         raise ValueError(
             f"`{path}.max_thing_id` must be at least 1; received {options.max_thing_id}."
         )
+    if options.max_bad_records < 0:
+        raise ValueError(
+            f"`{path}.max_bad_records` must not be negative; received {options.max_bad_records}."
+        )
+    if options.data_service:
+        split_address(options.data_service, f"{path}.data_service")
     augmentations = options.augmentations
     if not 0 < augmentations.min_scale_factor <= augmentations.max_scale_factor:
         raise ValueError(

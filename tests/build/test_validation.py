@@ -17,6 +17,10 @@ from kmax_tf.build.config import load_config
         ("train_dataset_options.max_resize_value=97", "must not exceed `crop_size`"),
         ("train_dataset_options.max_thing_id=0", "max_thing_id"),
         ("train_dataset_options.augmentations.min_scale_factor=2", "min_scale_factor"),
+        ("train_dataset_options.max_bad_records=-1", r"max_bad_records` must not be negat.*-1"),
+        ("eval_dataset_options.max_bad_records=-1", r"eval_dataset_options\.max_bad_records"),
+        ("train_dataset_options.data_service=host:1", r"`grpc://host:port`.*'host:1'"),
+        ("eval_dataset_options.data_service=grpc://host:1", r"eval.*data_service` must be empty"),
         ("model_options.resnet.depths=1,2", "depths` needs 0 or 4"),
         ("model_options.resnet.widths=1,2,3,0", "must be positive"),
         (

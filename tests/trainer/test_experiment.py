@@ -469,6 +469,22 @@ def test_a_fault_stops_the_run_and_names_images(run, tmp_path, capfd):
     assert [p.stem for p in sorted((tmp_path / "run").glob("*.index"))] == ["ckpt-1", "ckpt-2"]
 
 
+def test_a_run_fed_by_a_service_says_so(run, tmp_path, capfd):
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
+    address = dispatcher.target.partition("://")[2]
+    worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=address))
+    field = f"--set=train_dataset_options.data_service={dispatcher.target}"
+    assert run(field, "--mode=train", steps=2) == 0
+    assert "this run cannot be repeated, nor continued, exactly" in capfd.readouterr().out
+    assert [row["step"] for row in _rows(tmp_path / "run")] == [1, 2]
+    worker._stop()
+    dispatcher._stop()
+    assert run(field, "--mode=train", steps=4) == 2
+    sentence = capfd.readouterr().err.splitlines()[-1]
+    assert sentence.startswith("kmax: `train_dataset_options.data_service` grpc://localhost:")
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [
