@@ -29,8 +29,8 @@ def validate(config: experiment_pb2.ExperimentOptions) -> None:
         _validate_dataset(config.eval_dataset_options, "eval_dataset_options", stride)
         if config.eval_dataset_options.data_service:
             raise ValueError(
-                "`eval_dataset_options.data_service` must be empty: an evaluation reads its images by "
-                f"itself, each once; received {config.eval_dataset_options.data_service!r}."
+                "`eval_dataset_options.data_service` must be empty: an evaluation reads its "
+                f"images itself, each once; received {config.eval_dataset_options.data_service!r}."
             )
     _validate_trainer(config.trainer_options)
     _validate_losses(config)
