@@ -12,7 +12,7 @@ Network = Callable[[tf.Tensor], PanopticPrediction]
 
 
 class BatchPredictor:
-    """Predicts batches of up to `batch_size` images, shared by the replicas.
+    """Predicts batches of up to `batch_size` images, shared by the replicas of this process.
 
     Every batch is brought to the same size by repeating its last image, and the surplus results are
     cut off: there is one graph, and each replica has the same work. Nothing is kept from one batch
@@ -21,7 +21,7 @@ class BatchPredictor:
     Args:
       network: float32 [b, H, W, 3] in 0..255 -> `PanopticPrediction`, rows independent of one
         another.
-      batch_size: the most images of a batch, over all replicas.
+      batch_size: the most images of a batch, over all replicas of this process.
       strategy: where it runs; the variables of `network` were made in its scope.
       jit_compile: as `tf.function` takes it: True = XLA compiles the network; one replica only.
     """
@@ -34,11 +34,12 @@ class BatchPredictor:
         strategy: tf.distribute.Strategy,
         jit_compile: Optional[bool] = None,
     ) -> None:
-        replicas = strategy.num_replicas_in_sync
+        several = strategy.num_replicas_in_sync > 1  # The default strategy has no list of devices.
+        self._replicas = len(strategy.extended.worker_devices) if several else 1
         self._network = (
             tf.function(network, autograph=False, jit_compile=True) if jit_compile else network
         )
-        self._full_size = -(-batch_size // replicas) * replicas
+        self._full_size = -(-batch_size // self._replicas) * self._replicas
         self._strategy = strategy
         self._predict = tf.function(self._predict_full, autograph=False)
 
@@ -59,10 +60,9 @@ class BatchPredictor:
         return PanopticPrediction(*(field.numpy()[:count] for field in prediction))
 
     def _predict_full(self, images: tf.Tensor) -> PanopticPrediction:
-        replicas = self._strategy.num_replicas_in_sync
-        if replicas == 1:
+        if self._replicas == 1:
             return self._strategy.run(self._network, args=(images,))
-        parts = iter(tf.split(images, replicas))
+        parts = iter(tf.split(images, self._replicas))
         shares = self._strategy.experimental_distribute_values_from_function(lambda _: next(parts))
         prediction = self._strategy.run(self._network, args=(shares,))
         return PanopticPrediction(

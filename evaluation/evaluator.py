@@ -70,6 +70,30 @@ class Evaluator:
         self.instance_ap.merge(other.instance_ap)
         self.num_images += other.num_images
 
+    def to_arrays(self) -> Dict[str, np.ndarray]:
+        """All that was collected, for `add_arrays` in another process."""
+        arrays = {"num_images": np.array(self.num_images)}
+        for name, metric in self._metrics().items():
+            arrays.update({f"{name}/{key}": a for key, a in metric.to_arrays().items()})
+        return arrays
+
+    def add_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Adds the images of an evaluator of the same data set, from its `to_arrays`."""
+        self.num_images += int(arrays["num_images"])
+        for name, metric in self._metrics().items():
+            prefix = f"{name}/"
+            metric.add_arrays(
+                {key[len(prefix) :]: a for key, a in arrays.items() if key.startswith(prefix)}
+            )
+
+    def _metrics(self) -> Dict[str, Any]:
+        return {
+            "panoptic_quality": self.panoptic_quality.counts,
+            "in_graph": self.in_graph.counts,
+            "mean_iou": self.mean_iou,
+            "instance_ap": self.instance_ap,
+        }
+
     def update_image(
         self,
         ground_truth: np.ndarray,

@@ -70,6 +70,40 @@ class InstanceAP:
         for class_id, images in other._classes.items():
             self._classes.setdefault(class_id, []).extend(images)
 
+    def to_arrays(self) -> Dict[str, np.ndarray]:
+        """All that was collected, for `add_arrays`: the images of all classes in a row."""
+        rows = [(index, image) for index, images in self._classes.items() for image in images]
+        empty = self._empty()
+        parts = zip(*[empty, *(image for _, image in rows)])
+        return {
+            "num_images": np.array(self.num_images),
+            "class_index": np.array([index for index, _ in rows], np.int64),
+            "num_detections": np.array([len(image.scores) for _, image in rows], np.int64),
+            "num_true": np.array([image.true_ignored.shape[1] for _, image in rows], np.int64),
+            **{
+                name: np.concatenate(part, axis=-1)
+                for name, part in zip(MatchedDetections._fields, parts)
+            },
+        }
+
+    def add_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Adds the images of another one of the same data set, from its `to_arrays`."""
+        self.num_images += int(arrays["num_images"])
+        self._curves = None
+        detections, true = (np.cumsum(arrays[name])[:-1] for name in ("num_detections", "num_true"))
+        parts = [
+            np.split(arrays[name], true if name == "true_ignored" else detections, axis=-1)
+            for name in MatchedDetections._fields
+        ]
+        for class_index, *part in zip(arrays["class_index"].tolist(), *parts):
+            self._classes.setdefault(class_index, []).append(MatchedDetections(*part))
+
+    def _empty(self) -> MatchedDetections:
+        """Of an image without anything."""
+        shape = (len(self._area_ranges), len(self._thresholds), 0)
+        nothing = np.zeros(shape, bool)
+        return MatchedDetections(np.zeros(0), nothing, nothing, np.zeros((shape[0], 0), bool))
+
     def update_overlaps(self, overlaps: SegmentOverlaps, scores: Mapping[int, float]) -> None:
         """Adds one image whose segments are encoded in panoptic ids.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -32,6 +32,14 @@ class MeanIoU:
     def merge(self, other: MeanIoU) -> None:
         """Adds the images that `other` has seen."""
         self._counts += other._counts
+
+    def to_arrays(self) -> Dict[str, np.ndarray]:
+        """All that was counted, for `add_arrays`."""
+        return {"counts": self._counts}
+
+    def add_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Adds what another one of the same data set has counted."""
+        self._counts += arrays["counts"]
 
     @property
     def confusion_matrix(self) -> np.ndarray:

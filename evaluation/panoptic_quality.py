@@ -8,7 +8,7 @@ missed; a prediction that lies mostly on void and on crowd of its own class is n
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -109,7 +109,15 @@ class QualityCounts:
 
     def add(self, other: QualityCounts) -> None:
         """Adds the sums of `other`."""
-        for name, value in vars(other).items():
+        self.add_arrays(other.to_arrays())
+
+    def to_arrays(self) -> Dict[str, np.ndarray]:
+        """The sums by name."""
+        return dict(vars(self))
+
+    def add_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Adds sums from `to_arrays`."""
+        for name, value in arrays.items():
             vars(self)[name] += value
 
     def match(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import orbit
 import tensorflow as tf
@@ -17,7 +17,6 @@ from kmax_tf.build.data import (
     build_dataset,
     dataset_info_of,
     find_source,
-    require_same_classes,
     task_of,
 )
 from kmax_tf.build.inference import build_forward
@@ -25,9 +24,8 @@ from kmax_tf.build.losses import build_loss
 from kmax_tf.build.model import build_model
 from kmax_tf.build.post_processing import build_post_processor
 from kmax_tf.structures import DatasetInfo
-from protos import experiment_pb2, training_pb2
+from protos import experiment_pb2
 from trainer import checkpointing, distribution, pictures, preflight, run_folder
-from trainer.accumulation import require_parts
 from trainer.bad_records import LIST, BadRecords
 from trainer.data_errors import EVAL, TRAIN
 from trainer.eval_loop import EvalLoop, Picture
@@ -35,14 +33,16 @@ from trainer.interrupts import Interrupts
 from trainer.loss_scale import LossScale
 from trainer.metrics_file import MetricsFile
 from trainer.progress import Progress
+from trainer.run_checks import require_fit
 from trainer.safe_manager import Undisturbed
-from trainer.solver import Optimizer, require_available
+from trainer.solver import Optimizer
 from trainer.storage import storing
 from trainer.summaries import EvalSummaries, TrainSummaries
 from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
 from trainer.watchdog import Pulse, Watchdog
 from trainer.weight_average import WeightAverage
+from trainer.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,10 @@ class Run:
 
     Attributes:
       config: checked.
-      model_dir: run folder.
+      model_dir: run folder, the same for all workers.
+      output_dir: what is written goes there: the run folder, or, of a worker that is not the chief,
+        a folder that is removed in the end.
+      workers: this process among the others.
       strategy: where it computes.
       info: classes.
       model: with its variables.
@@ -64,6 +67,8 @@ class Run:
 
     config: experiment_pb2.ExperimentOptions
     model_dir: pathlib.Path
+    output_dir: pathlib.Path
+    workers: Workers
     strategy: tf.distribute.Strategy
     info: DatasetInfo
     model: tf.keras.Model
@@ -89,8 +94,8 @@ def prepare_run(
     *,
     mode: str,
     model_dir: pathlib.Path,
-    num_gpus: Optional[int],
-    tpu: Optional[str],
+    output_dir: pathlib.Path,
+    workers: Workers,
 ) -> Run:
     """Checks that config and devices fit together, and builds the model.
 
@@ -98,23 +103,23 @@ def prepare_run(
       config: checked.
       mode: decides which data sets are used.
       model_dir: run folder.
-      num_gpus: None = all visible, 0 = CPU.
-      tpu: name of a TPU or None.
+      output_dir: see `Run`.
+      workers: this process among the others, and where it computes.
 
     Raises:
       ValueError: devices, batch sizes, precision, compilation or classes do not fit, or there are
         too many bad records.
     """
-    trainer = config.trainer_options
+    trainer, strategy = config.trainer_options, workers.strategy
     tf.keras.utils.set_random_seed(trainer.seed % 2**32)
-    strategy = distribution.create_strategy(num_gpus=num_gpus, tpu=tpu)
     distribution.make_reproducible(strategy)
     jit_compile = jit_compile_of(trainer, strategy)
-    _require_fit(config, mode, strategy)
+    require_fit(config, mode, strategy)
     progress = Progress(
         total_steps=trainer.solver_options.training_number_of_steps,
         batch_size=config.train_dataset_options.batch_size,
         line_interval=trainer.save_summaries_steps,
+        silent=not workers.is_chief,
     )
     progress.write(f"{config.experiment_name} in {model_dir} on {distribution.describe(strategy)}")
     service = config.train_dataset_options.data_service
@@ -139,43 +144,17 @@ def prepare_run(
     return Run(
         config=config,
         model_dir=model_dir,
+        output_dir=output_dir,
+        workers=workers,
         strategy=strategy,
         info=dataset_info_of(config.train_dataset_options),
         model=model,
         global_step=global_step,
         progress=progress,
-        metrics_file=MetricsFile(model_dir / run_folder.METRICS),
+        metrics_file=MetricsFile(output_dir / run_folder.METRICS),
         bad_records=bad_records,
         jit_compile=jit_compile,
     )
-
-
-def _require_fit(
-    config: experiment_pb2.ExperimentOptions, mode: str, strategy: tf.distribute.Strategy
-) -> None:
-    """Raises ValueError where precision, batch sizes or data sets do not fit."""
-    trainer = config.trainer_options
-    if trainer.precision == training_pb2.TrainerOptions.FLOAT16:
-        distribution.require_float16(strategy)
-    train_data, eval_data = config.train_dataset_options, config.eval_dataset_options
-    if mode in preflight.TRAINING_MODES:
-        require_available(trainer.solver_options)
-        distribution.require_divisible(
-            train_data.batch_size, strategy, "train_dataset_options.batch_size"
-        )
-        require_parts(
-            train_data.batch_size, trainer.accumulation_steps, strategy.num_replicas_in_sync
-        )
-    if mode in preflight.EVALUATING_MODES:
-        distribution.require_divisible(
-            eval_data.batch_size, strategy, "eval_dataset_options.batch_size"
-        )
-        require_same_classes(config)
-        if not eval_data.decode_groundtruth_label:
-            raise ValueError(
-                "`eval_dataset_options.decode_groundtruth_label` must be true to measure anything; "
-                "predictions without labels are made by `kmax predict`."
-            )
 
 
 def build_train_step(
@@ -204,8 +183,10 @@ def build_train_step(
     )
 
 
-def make_training_dataset(run: Run, start_step: int) -> tf.data.Dataset:
-    """The global batches of training from a step on."""
+def make_training_dataset(
+    run: Run, start_step: int, share: Tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
+    """The global batches of training from a step on, or a share of each (`build_dataset`)."""
     trainer = run.config.trainer_options
     options = run.config.train_dataset_options
     return build_dataset(
@@ -214,6 +195,7 @@ def make_training_dataset(run: Run, start_step: int) -> tf.data.Dataset:
         seed=trainer.seed,
         start_step=start_step,
         excluded=run.bad_records[TRAIN].excluded,
+        share=share,
     )
 
 
@@ -255,7 +237,10 @@ def make_train_loop(
     )
 
     def make_iterator(start_step: int) -> Iterator:
-        return iter(distribution.distribute(make_training_dataset(run, start_step), run.strategy))
+        def make_dataset(share: Tuple[int, int]) -> tf.data.Dataset:
+            return make_training_dataset(run, start_step, share)
+
+        return iter(distribution.distribute(make_dataset, run.strategy))
 
     return TrainLoop(
         step,
@@ -265,6 +250,7 @@ def make_train_loop(
         global_batch_size=batch_size,
         interrupts=interrupts,
         watchdog=make_watchdog(run),
+        workers=run.workers,
         learning_rate=optimizer.schedule,
         leave_out=lambda step: run.bad_records[TRAIN].search(
             seed=run.config.trainer_options.seed, step=step
@@ -293,10 +279,13 @@ def make_eval_loop(
     options = run.config.eval_dataset_options
     may_be_best = keeps_best and run.config.evaluator_options.eval_steps < 0
     note = crowd_note(list(options.file_pattern))
+    workers = run.workers
+    # As many on each worker; a batch of the whole need not be what the config says.
+    batch_size = -(-options.batch_size // workers.count) * workers.count
     task = task_of(options)
     metric = MAIN_METRIC[task]
     best = checkpointing.BestCheckpoint(
-        run.model_dir,
+        run.output_dir,
         model=run.model,
         global_step=run.global_step,
         metric=metric,
@@ -306,7 +295,7 @@ def make_eval_loop(
     def finish(result: Dict[str, Any], table: str, drawn: List[Picture]) -> None:
         run.progress.write(f"Step {run.step}:\n{table}")
         summaries.write_table(table)
-        folder = run.model_dir / run_folder.PICTURES
+        folder = run.output_dir / run_folder.PICTURES
         comparisons = dict(pictures.draw_pictures(drawn, run.info))
         for name, picture in comparisons.items():
             summaries.write_picture(name, picture)
@@ -324,10 +313,16 @@ def make_eval_loop(
     forward = build_forward(run.config, run.model)
     return EvalLoop(
         lambda images: post_process(forward(images)),
-        make_dataset=lambda excluded: build_dataset(options, training=False, excluded=excluded),
+        make_dataset=lambda excluded: build_dataset(
+            options,
+            training=False,
+            batch_size=batch_size,
+            excluded=excluded,
+            share=(workers.index, workers.count),
+        ),
         bad_records=bad_records,
-        batch_size=options.batch_size,
-        strategy=run.strategy,
+        batch_size=batch_size // workers.count,
+        workers=workers,
         make_evaluator=lambda: Evaluator(
             run.info, task=task, note=note, images_left_out=len(bad_records.excluded)
         ),
@@ -364,7 +359,7 @@ def make_saving(run: Run, interrupts: Interrupts) -> Undisturbed:
 def make_train_summaries(run: Run) -> TrainSummaries:
     """Where the numbers of training go."""
     return TrainSummaries(
-        run.model_dir / "train",
+        run.output_dir / "train",
         metrics_file=run.metrics_file,
         progress=run.progress,
         global_step=run.global_step,
@@ -376,5 +371,5 @@ def make_train_summaries(run: Run) -> TrainSummaries:
 def make_eval_summaries(run: Run) -> EvalSummaries:
     """Where the numbers of evaluations go."""
     return EvalSummaries(
-        run.model_dir / "eval", metrics_file=run.metrics_file, global_step=run.global_step
+        run.output_dir / "eval", metrics_file=run.metrics_file, global_step=run.global_step
     )

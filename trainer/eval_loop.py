@@ -15,6 +15,7 @@ from kmax_tf.structures import PanopticPrediction
 from trainer.bad_records import BadRecords
 from trainer.progress import Progress
 from trainer.watchdog import EvaluationPulse, Watchdog
+from trainer.workers import Workers
 
 
 class Picture(NamedTuple):
@@ -41,8 +42,8 @@ class EvalLoop(orbit.AbstractEvaluator):
       make_dataset: image ids to leave out -> finite dataset, batches of (features, targets,
         eval_targets); the last may be smaller.
       bad_records: what is left out; an evaluation that meets another bad record begins again.
-      batch_size: images per batch.
-      strategy: where it runs.
+      batch_size: images per batch; of this process where several share the images.
+      workers: those who share the images.
       make_evaluator: makes an `evaluation.evaluator.Evaluator`.
       num_images: for the progress bar; 0 = unknown.
       num_pictures: images to draw.
@@ -59,7 +60,7 @@ class EvalLoop(orbit.AbstractEvaluator):
         make_dataset: Callable[[Mapping[int, int]], tf.data.Dataset],
         bad_records: BadRecords,
         batch_size: int,
-        strategy: tf.distribute.Strategy,
+        workers: Workers,
         make_evaluator: Callable[[], Any],
         num_images: int,
         num_pictures: int,
@@ -70,12 +71,13 @@ class EvalLoop(orbit.AbstractEvaluator):
     ) -> None:
         super().__init__(name="eval_loop")
         self._predict = BatchPredictor(
-            network, batch_size=batch_size, strategy=strategy, jit_compile=jit_compile
+            network, batch_size=batch_size, strategy=workers.strategy, jit_compile=jit_compile
         )
         self._make_dataset = make_dataset
         self._bad_records = bad_records
         self._dataset = make_dataset(bad_records.excluded)
         self._batch_size = batch_size
+        self._workers = workers
         self._make_evaluator = make_evaluator
         self._num_images = num_images
         self._num_pictures = num_pictures
@@ -92,6 +94,7 @@ class EvalLoop(orbit.AbstractEvaluator):
 
         Raises:
           NonFinitePredictionError: the model's logits are not finite; holds the image ids.
+          KeyboardInterrupt: one of several workers was interrupted.
         """
         while True:
             try:
@@ -112,9 +115,11 @@ class EvalLoop(orbit.AbstractEvaluator):
     def _predict_all(self, limit: int) -> Tuple[Any, List[Picture]]:
         """Evaluator and pictures after `limit` batches, -1 = all."""
         evaluator = self._make_evaluator()
+        workers = self._workers
         pictures: List[Picture] = []
         total = self._num_images - len(self._bad_records.excluded)
-        total = total if limit < 0 else min(total, limit * self._batch_size)
+        total = total if limit < 0 else min(total, limit * self._batch_size * workers.count)
+        shown = 0
         pulse = EvaluationPulse()
         watching = self._watchdog.watching(pulse.read, "evaluation", compiles=self._compiles)
         self._compiles = False
@@ -130,8 +135,22 @@ class EvalLoop(orbit.AbstractEvaluator):
                     )
                 if len(pictures) < self._num_pictures:
                     pictures += _pictures(features, targets, eval_targets, prediction)
-                advance(int(features["image"].shape[0]))
-        return evaluator, pictures
+                # As if the others were just as far.
+                fresh = min(int(features["image"].shape[0]) * workers.count, total - shown)
+                shown += fresh
+                advance(fresh)
+                if workers.interrupted:
+                    break
+        return self._merge(evaluator), pictures
+
+    def _merge(self, evaluator: Any) -> Any:
+        """What all workers have seen together; the same for all of them."""
+        if self._workers.count == 1:
+            return evaluator
+        merged = self._make_evaluator()
+        for arrays in self._workers.exchange(evaluator.to_arrays()):
+            merged.add_arrays(arrays)
+        return merged
 
 
 def _pictures(

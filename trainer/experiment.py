@@ -24,15 +24,20 @@ from trainer import (
     run_record,
 )
 from trainer.checkpoint_recovery import recover, require_sound
+from trainer.cluster import Cluster
 from trainer.data_errors import name_images
 from trainer.interrupts import Interrupts
 from trainer.leftovers import remove_leftovers
 from trainer.loss_scale import build_loss_scale
+from trainer.lost_worker import naming_lost_workers
 from trainer.non_finite import naming_images_of
 from trainer.numeric_fault import NumericFaultError
+from trainer.output_folder import open_output_folder
 from trainer.preserve_fault import preserve_fault
+from trainer.rendezvous import wait_for_workers
 from trainer.solver import build_optimizer, describe_learning_rate
 from trainer.user_errors import exit_code_of
+from trainer.workers import Workers
 
 _POLL_SECONDS = 1.0
 _LISTED_CHANGES = 5
@@ -45,6 +50,7 @@ def run_experiment(
     model_dir: pathlib.Path,
     num_gpus: Optional[int],
     tpu: Optional[str],
+    cluster: Optional[Cluster] = None,
 ) -> int:
     """Trains and evaluates as `mode` says; returns the exit code.
 
@@ -54,20 +60,37 @@ def run_experiment(
       model_dir: run folder, writable.
       num_gpus: None = all visible, 0 = CPU.
       tpu: name of a TPU or None.
+      cluster: the workers of the run; None = this process is alone.
 
     Raises:
+      LostWorkerError: another worker did not come, or has ended.
       ValueError: config, data, devices or checkpoints do not fit together.
       NumericFaultError: a loss or gradient is not finite, or the loss has exploded.
       NonFinitePredictionError: the logits of an evaluation are not finite.
     """
-    with Interrupts() as interrupts:
+    if cluster is not None:
+        if mode == "continuous_eval":
+            raise ValueError(
+                "`--mode` continuous_eval runs in one process; received several `--workers`."
+            )
+        wait_for_workers(cluster, config.trainer_options.stall_timeout)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(naming_lost_workers(cluster))
+        # Before all else that computes, and before the interrupts: TensorFlow takes SIGTERM.
+        strategy = distribution.create_strategy(num_gpus=num_gpus, tpu=tpu, cluster=cluster)
+        interrupts = stack.enter_context(Interrupts(shared=cluster is not None))
+        workers = Workers(strategy, cluster=cluster, interrupts=interrupts)
         run = assembly.prepare_run(
-            config, mode=mode, model_dir=model_dir, num_gpus=num_gpus, tpu=tpu
+            config,
+            mode=mode,
+            model_dir=model_dir,
+            output_dir=stack.enter_context(open_output_folder(model_dir, workers)),
+            workers=workers,
         )
-        with naming_images_of(config.eval_dataset_options):
-            if mode in preflight.TRAINING_MODES:
-                return _train(run, mode, interrupts)
-            return _evaluate(run, mode)
+        stack.enter_context(naming_images_of(config.eval_dataset_options))
+        if mode in preflight.TRAINING_MODES:
+            return _train(run, mode, interrupts)
+        return _evaluate(run, mode)
 
 
 def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
@@ -81,6 +104,7 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     try:
         with _without_messages():
             _train_to_the_end(run, controller, evaluates)
+        run.workers.meet()  # Whoever left earlier would be missed.
     except KeyboardInterrupt as error:
         saved = checkpointing.save_now(manager, run.step)
         run.progress.close()
@@ -140,7 +164,7 @@ def _make_training(run: assembly.Run, interrupts: Interrupts, evaluates: bool) -
             checkpoint_manager=manager,
             summary_manager=train_summaries,
             # Without a folder of its own the evaluation would be given the training's summaries.
-            eval_summary_dir=str(run.model_dir / "eval"),
+            eval_summary_dir=str(run.output_dir / "eval"),
             eval_summary_manager=eval_summaries,
         )
     train_summaries.start()
@@ -149,9 +173,9 @@ def _make_training(run: assembly.Run, interrupts: Interrupts, evaluates: bool) -
 
 def _make_sound(run: assembly.Run, evaluates: bool) -> None:
     """Sees to what earlier processes may have left in the run folder."""
-    best = run.model_dir / checkpointing.BEST_FOLDER
-    remove_leftovers(run.model_dir)
-    notes = recover(run.model_dir)
+    best = run.output_dir / checkpointing.BEST_FOLDER
+    remove_leftovers(run.output_dir)
+    notes = recover(run.output_dir)
     if evaluates:
         remove_leftovers(best)
         notes += recover(best, required=False)
@@ -164,7 +188,7 @@ def _train_to_the_end(run: assembly.Run, controller: orbit.Controller, evaluates
     interval = options.eval_interval if evaluates else run.last_step
     # An evaluation that an interrupt cut off is made up for.
     due = run.step > 0 and (run.step % interval == 0 or run.step >= run.last_step)
-    if evaluates and due and not run.metrics_file.has_evaluation(run.step):
+    if evaluates and due and not _was_evaluated(run):
         controller.evaluate(options.eval_steps)
     while run.step < run.last_step:
         target = min(run.last_step, (run.step // interval + 1) * interval)
@@ -173,9 +197,14 @@ def _train_to_the_end(run: assembly.Run, controller: orbit.Controller, evaluates
             controller.evaluate(options.eval_steps)
 
 
+def _was_evaluated(run: assembly.Run) -> bool:
+    """Whether the chief has written a result of the weights as they are."""
+    return bool(run.workers.from_chief("x" if run.metrics_file.has_evaluation(run.step) else ""))
+
+
 def _evaluate(run: assembly.Run, mode: str) -> int:
     if mode == "eval":
-        require_sound(run.model_dir)
+        require_sound(run.output_dir)
     eval_summaries = assembly.make_eval_summaries(run)
     manager = managers.make_eval_manager(run)
     options = run.config.evaluator_options
@@ -196,11 +225,12 @@ def _evaluate(run: assembly.Run, mode: str) -> int:
             eval_summary_manager=eval_summaries,
         )
     _announce("Evaluating", run, manager)
-    if not (run.model_dir / run_folder.CONFIG).exists():
+    if not (run.output_dir / run_folder.CONFIG).exists():
         _record_start(run, mode)
     with _without_messages():
         if mode == "eval":
             controller.evaluate(options.eval_steps)
+            run.workers.meet()
         else:
             _evaluate_continuously(run, controller)
     return 0
@@ -246,6 +276,8 @@ def _tell_settings(run: assembly.Run) -> None:
 
 def _record_start(run: assembly.Run, mode: str) -> None:
     """Writes what the run is; says what keeps it from going on exactly as it began."""
+    if not run.workers.is_chief:
+        return
     run_folder.describe_run(run.model_dir, run.config, run.info)
     sources = {part: getattr(run.config, part) for part in preflight.parts_of(mode)}
     changes = run_record.record_session(

@@ -35,11 +35,16 @@ processes may send it to the group and then to each."""
 class Interrupts:
     """Turns signals into an orderly end; use as a context manager around a run.
 
+    Args:
+      shared: whether other processes have to stop with this one: then nothing is raised here, and
+        whoever uses this looks at `requested`.
+
     Attributes:
       stop: bool variable on the CPU, true once an interrupt has arrived.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        self._shared = shared
         with tf.device("CPU:0"):
             self.stop = tf.Variable(False, trainable=False, name="interrupt_requested")
         self._postponed = False
@@ -69,6 +74,11 @@ class Interrupts:
         os.close(self._pipe[1])  # The watching thread sees the end of the pipe and closes the rest.
         self._previous = {}
 
+    @property
+    def requested(self) -> Optional[KeyboardInterrupt]:
+        """What has arrived and was not raised; None = nothing."""
+        return self._requested
+
     @contextlib.contextmanager
     def postponed(self) -> Iterator[None]:
         """Inside, an interrupt only sets `stop`; it is raised on leaving.
@@ -82,7 +92,7 @@ class Interrupts:
             yield
         finally:
             self._postponed = False
-        if self._requested is not None:
+        if self._requested is not None and not self._shared:
             requested, self._requested = self._requested, None
             raise requested
 
@@ -91,7 +101,7 @@ class Interrupts:
             return  # The watching thread sees to it.
         self._arrived = True
         error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
-        if not self._postponed:
+        if not self._postponed and not self._shared:
             raise error
         self._requested = error
 

@@ -79,7 +79,7 @@ def _make_manager(
     undisturbed: Undisturbed = contextlib.nullcontext,
 ) -> tf.train.CheckpointManager:
     return checkpointing.create_manager(
-        run.model_dir,
+        run.output_dir,
         checkpoint,
         global_step=run.global_step,
         keep=run.config.trainer_options.num_checkpoints_to_keep,

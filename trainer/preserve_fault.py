@@ -39,7 +39,7 @@ def preserve_fault(
         if sorted(batch[1]["image_id"].numpy().tolist()) != sorted(report.image_ids):
             return "Nothing was written to make the step again: its input does not come twice."
         folder = write_dump(
-            run.model_dir,
+            run.output_dir,
             run.config,
             run.info,
             report=report,

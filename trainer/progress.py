@@ -18,6 +18,7 @@ class Progress:
       batch_size: images per step.
       line_interval: steps between lines where there is no terminal.
       stream: gets the output, standard output by default; a terminal gets a bar.
+      silent: nothing is shown.
     """
 
     def __init__(
@@ -27,19 +28,22 @@ class Progress:
         batch_size: int,
         line_interval: int,
         stream: Optional[TextIO] = None,
+        silent: bool = False,
     ) -> None:
         self._total_steps = total_steps
         self._batch_size = batch_size
         self._line_interval = line_interval
         self._stream = stream or sys.stdout
-        self._is_terminal = self._stream.isatty()
+        self._silent = silent
+        self._is_terminal = self._stream.isatty() and not silent
         self._bar: Optional[tqdm.tqdm] = None
 
     def write(self, text: str) -> None:
         """Writes a message without damaging the bar."""
         if self._bar is not None:
             self._bar.clear()
-        print(text, file=self._stream, flush=True)
+        if not self._silent:
+            print(text, file=self._stream, flush=True)
 
     def training(self, step: int, *, loss: float, images_per_second: float) -> None:
         """Reports a finished inner loop.

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 from tensorflow.python.eager import context  # `tf.config.optimizer` knows only some of the options.
 
-from trainer.distribution import describe
+from trainer.distribution import is_cpu
 
 # What rewrites a graph; pruning and inlining, which shrink it, stay on.
 REWRITING = (
@@ -42,7 +42,7 @@ class QuickStart:
 
     def __init__(self, function: tf.types.experimental.GenericFunction, strategy: Any) -> None:
         self._function = function
-        self._as_traced = describe(strategy) == "CPU"
+        self._as_traced = is_cpu(strategy)
         self._options: Optional[context.FunctionCallOptions] = None
         self._started = False
 

@@ -8,6 +8,7 @@ The cheap checks come first: a forgotten data set is reported before TensorFlow 
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import sys
 from typing import Optional, Sequence
@@ -19,6 +20,7 @@ from kmax_tf.build.config import load_config
 from trainer import preflight
 from trainer.arguments import add_allow_missing_argument, add_model_arguments
 from trainer.cli import Parser
+from trainer.cluster import read_cluster
 from trainer.user_errors import run_reporting_errors
 
 MODES = ("train_and_eval", "train", "eval", "continuous_eval")
@@ -32,6 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model_dir", help="run folder (default: runs/<experiment_name>)")
     parser.add_argument("--num_gpus", type=int, help="default: all that are visible; 0 = CPU")
     parser.add_argument("--tpu", help="name or address of a TPU; `local` for one in this machine")
+    parser.add_argument(
+        "--workers",
+        metavar="HOST:PORT,...",
+        help="processes that train together, the chief first; every one is started with the same "
+        "flags, and sees the same run folder and data (or give TF_CONFIG)",
+    )
+    parser.add_argument(
+        "--worker_index",
+        type=int,
+        metavar="N",
+        help="position of this process in --workers; default: the address that is this machine's",
+    )
     parser.add_argument(
         "--check", action="store_true", help="look at config and data, print sizes, and exit"
     )
@@ -52,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             "`--allow_missing` says what `model_options.initial_checkpoint` may lack, but that is "
             f"empty; received {arguments.allow_missing}."
         )
+    cluster = read_cluster(arguments.workers, arguments.worker_index, os.environ)
     preflight.require_records(config, arguments.mode)
     model_dir = preflight.choose_run_folder(config, arguments.model_dir)
     if not arguments.check:
@@ -69,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         model_dir=model_dir,
         num_gpus=arguments.num_gpus,
         tpu=arguments.tpu,
+        cluster=cluster,
     )
 
 

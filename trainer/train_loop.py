@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict, Iterable, NamedTuple, Optional, Tuple
 
+import numpy as np
 import orbit
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from trainer.numeric_fault import GRADIENT_NORM, NumericFaultError, StepReport
 from trainer.quick_start import QuickStart
 from trainer.train_step import SKIPPED_UPDATES, StepResult, TrainStep
 from trainer.watchdog import PulseInGraph, Watchdog
+from trainer.workers import Workers
 
 IMAGES_PER_SECOND = "images_per_second"
 
@@ -26,12 +28,14 @@ class _LastStep(NamedTuple):
       image_ids: int64 [B].
       image_losses: float32 [B].
       gradient_norms: float32 [V].
+      stopped: bool scalar; whether an interrupt, of any worker, ends the loop with it.
     """
 
     sound: tf.Tensor
     image_ids: tf.Tensor
     image_losses: tf.Tensor
     gradient_norms: tf.Tensor
+    stopped: tf.Tensor
 
 
 class TrainLoop(orbit.AbstractTrainer):
@@ -45,6 +49,7 @@ class TrainLoop(orbit.AbstractTrainer):
       global_batch_size: images per step.
       interrupts: its `stop` ends the loop after the current step.
       watchdog: looks after it.
+      workers: stop after the same step; None = this process is alone.
       learning_rate: step -> rate, for the record.
       leave_out: step -> whether bad records were found that the next iterator leaves out; called
         where the input fails.
@@ -62,6 +67,7 @@ class TrainLoop(orbit.AbstractTrainer):
         global_batch_size: int,
         interrupts: Interrupts,
         watchdog: Watchdog,
+        workers: Optional[Workers] = None,
         learning_rate: Callable[[tf.Tensor], tf.Tensor],
         leave_out: Callable[[int], bool],
         jit_compile: Optional[bool] = None,
@@ -79,6 +85,7 @@ class TrainLoop(orbit.AbstractTrainer):
         self._interrupts = interrupts
         self._watchdog = watchdog
         self._pulse = PulseInGraph()
+        self._workers = workers or Workers(strategy, interrupts=interrupts)
         self._learning_rate = learning_rate
         self._leave_out = leave_out
         # A variable: what was summed is still there when the input fails.
@@ -131,6 +138,8 @@ class TrainLoop(orbit.AbstractTrainer):
                 last = self._loop(self._iterator, num_steps)
                 if not last.sound:
                     self._report_fault(last)
+            if last.stopped:
+                self._workers.meet()
         except PARSE_ERRORS:
             if not self._leave_out(self._count_steps()):
                 raise
@@ -144,8 +153,7 @@ class TrainLoop(orbit.AbstractTrainer):
         """The loop, in a graph; sums up the values of the steps, or keeps those of a faulty one."""
 
         def running(count: tf.Tensor, last: _LastStep) -> tf.Tensor:
-            stop = self._interrupts.stop.read_value()
-            return tf.reduce_all([last.sound, count < num_steps, tf.logical_not(stop)])
+            return tf.reduce_all([last.sound, count < num_steps, tf.logical_not(last.stopped)])
 
         def body(count: tf.Tensor, last: _LastStep) -> Tuple[tf.Tensor, _LastStep]:
             values, last = self._run_step(iterator)
@@ -161,12 +169,13 @@ class TrainLoop(orbit.AbstractTrainer):
             image_ids=tf.zeros([0], tf.int64),
             image_losses=tf.zeros([0]),
             gradient_norms=tf.zeros([0]),
+            stopped=tf.constant(False),
         )
         _, last = tf.while_loop(
             running,
             body,
             (tf.constant(0), none),
-            shape_invariants=(scalar, _LastStep(scalar, vector, vector, vector)),
+            shape_invariants=(scalar, _LastStep(scalar, vector, vector, vector, scalar)),
         )
         return last
 
@@ -181,20 +190,28 @@ class TrainLoop(orbit.AbstractTrainer):
         local = StepResult(*map(self._strategy.experimental_local_results, result))
         sound = local.sound[0]
         self._global_step.assign_add(tf.cast(sound, tf.int64))
+        with tf.control_dependencies([sound]):
+            stopped = self._workers.any_interrupted()
         return local.values[0], _LastStep(
             sound=sound,
             image_ids=tf.concat(local.image_ids, 0),
             image_losses=tf.concat(local.image_losses, 0),
             gradient_norms=local.gradient_norms[0],
+            stopped=stopped,
         )
 
     def _report_fault(self, last: _LastStep) -> None:
         step = self._step
+        local = {"ids": last.image_ids.numpy(), "losses": last.image_losses.numpy()}
+        everywhere = self._workers.exchange(local)
+        image_ids, image_losses = (
+            np.concatenate([one[name] for one in everywhere]).tolist() for name in local
+        )
         report = StepReport(
             step=int(self._global_step.numpy()),
             values={n: float(v) for n, v in zip(step.names, self._sums.numpy())},
-            image_ids=tuple(last.image_ids.numpy().tolist()),
-            image_losses=tuple(last.image_losses.numpy().tolist()),
+            image_ids=tuple(image_ids),
+            image_losses=tuple(image_losses),
             gradient_norms=dict(zip(step.gradient_names, last.gradient_norms.numpy().tolist())),
             max_total_loss=step.max_total_loss,
         )

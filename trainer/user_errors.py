@@ -66,7 +66,7 @@ def run_reporting_errors(command: Callable[[], int]) -> int:
         return _report(f"{error.filename}: {error.strerror}.", USER_ERROR)
     except StorageError as error:
         return _report(str(error), FAULT)
-    except ArithmeticError as error:
+    except (ArithmeticError, ConnectionError) as error:
         if not _is_own(error.__traceback__):
             raise
         return _report(str(error), FAULT)

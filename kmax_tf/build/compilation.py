@@ -23,15 +23,16 @@ def jit_compile_of(
       compiles everything anyway.
 
     Raises:
-      ValueError: several replicas in one process share the work, which is not supported: their
-        variables live on other devices than the compiled function.
+      ValueError: several replicas share the work, which is not supported: in one process their
+        variables live on other devices than the compiled function, and of several processes the
+        sums over all of them cannot be compiled on CPUs (on GPUs it was not tried).
     """
     if not options.use_xla or isinstance(strategy, tf.distribute.TPUStrategy):
         return None
     if strategy.num_replicas_in_sync > 1:
         raise ValueError(
-            "`trainer_options.use_xla` needs one device per process: give `--num_gpus=1`, or leave "
-            f"the field false; received `use_xla` true with {strategy.num_replicas_in_sync} "
-            "devices (`--num_gpus`)."
+            "`trainer_options.use_xla` needs one device and one process: give `--num_gpus=1` and "
+            "no `--workers`, or leave the field false; received `use_xla` true with "
+            f"{strategy.num_replicas_in_sync} devices."
         )
     return True

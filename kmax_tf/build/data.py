@@ -67,6 +67,7 @@ def build_dataset(
     start_step: int = 0,
     batch_size: Optional[int] = None,
     excluded: Optional[Mapping[int, int]] = None,
+    share: Tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Builds the input of training or evaluation.
 
@@ -79,6 +80,8 @@ def build_dataset(
       batch_size: instead of `options.batch_size`.
       excluded: image ids of records to leave out -> training step from which they are. Training
         uses the next record of the order instead, so all others stay at their steps.
+      share: (index, count): only the images whose running number is `index` modulo `count` are
+        made, in batches of `batch_size / count`. All shares together give the same batches.
 
     Returns:
       The dataset; see `structures` for keys, shapes and types. With `options.data_service` training
@@ -99,6 +102,11 @@ def build_dataset(
     left_out = excluded or {}
     if len(left_out) >= source.total:
         raise ValueError(f"All {source.total} records of `file_pattern` are left out as bad ones.")
+    if not 0 <= share[0] < share[1] or size % share[1]:
+        raise ValueError(
+            f"`share` must be a position and a number that divides the batch size {size}; received "
+            f"{share}."
+        )
     if made is not None:
         if options.data_service:
             data_service.require_reachable(
@@ -112,6 +120,7 @@ def build_dataset(
             seed=seed,
             start_step=start_step,
             excluded={image_id: step * size for image_id, step in left_out.items()},
+            share=share,
         )
         if options.data_service:
             dataset = data_service.distribute(dataset, options.data_service)
@@ -127,6 +136,7 @@ def build_dataset(
         batch_size=size,
         start_step=start_step,
         excluded=left_out,
+        share=share,
     )
 
 

@@ -58,6 +58,7 @@ def training_dataset(
     seed: int,
     start_step: int,
     excluded: record_order.Exclusions,
+    share: Tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Endless batches of (Features, Targets), all shapes static.
 
@@ -70,23 +71,25 @@ def training_dataset(
       start_step: number of batches to leave out; the first batch is the one that a dataset from
         step 0 gives after as many others.
       excluded: records to leave out.
+      share: (index, count), see `records.positions`; `count` divides the batch size.
     """
     start = start_step * batch_size
     streams = tuple(
-        records.shuffled_records(source, seed=order_seed, start=start, excluded=excluded)
+        records.shuffled_records(
+            source, seed=order_seed, start=start, excluded=excluded, share=share
+        )
         for order_seed in order_seeds(seed, options)
     )
+    numbers = records.positions(start, share)
 
     @tf.autograph.experimental.do_not_convert  # plain graph code; converting it takes seconds
     def make(number: tf.Tensor, elements: tuple) -> Tuple[Features, Targets]:
         return make_training_example(elements, info, options=options, seed=seed, number=number)
 
-    dataset = (
-        tf.data.Dataset.zip(streams)
-        .enumerate(start)
-        .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = tf.data.Dataset.zip((numbers, streams)).map(
+        make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    dataset = dataset.batch(batch_size, drop_remainder=True)
+    dataset = dataset.batch(batch_size // share[1], drop_remainder=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_deterministic())
 
 
@@ -187,6 +190,7 @@ def evaluation_dataset(
     batch_size: int,
     start_step: int,
     excluded: Collection[int],
+    share: Tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Every image once, in order, as (Features, Targets, EvalTargets); the last batch may be short.
 
@@ -200,6 +204,7 @@ def evaluation_dataset(
       batch_size: images per step.
       start_step: number of batches to leave out.
       excluded: image ids of records to leave out.
+      share: (index, count), see `records.positions`; `count` divides the batch size.
     """
 
     @tf.autograph.experimental.do_not_convert
@@ -222,14 +227,16 @@ def evaluation_dataset(
         evaluated: EvalTargets = {"original_panoptic": original, "original_size": size}
         return features, _as_targets(made, valid, image_id), evaluated
 
-    dataset = records.ordered_records(source, start=start_step * batch_size, excluded=excluded)
+    dataset = records.ordered_records(
+        source, start=start_step * batch_size, excluded=excluded, share=share
+    )
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if target_options is None:
-        dataset = dataset.batch(batch_size)
+        dataset = dataset.batch(batch_size // share[1])
     else:
         padding = tf.nest.map_structure(lambda spec: tf.zeros([], spec.dtype), dataset.element_spec)
         padding[2]["original_panoptic"] = tf.constant(info.void_panoptic, tf.int32)
-        dataset = dataset.padded_batch(batch_size, padding_values=padding)
+        dataset = dataset.padded_batch(batch_size // share[1], padding_values=padding)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_deterministic())
 
 

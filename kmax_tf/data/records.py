@@ -117,8 +117,18 @@ def read_file_names(source: RecordFiles, *, excluded: Collection[int] = ()) -> D
     return names
 
 
+def positions(start: int, share: Tuple[int, int], end: int = _END) -> tf.data.Dataset:
+    """Positions from `start` to `end`, int64: every `count`-th, where `share` is (index, count).
+
+    Where `count` divides the batch size and `start`, the shares of a batch are equally large, and
+    all together they are the batch of a dataset that is not shared.
+    """
+    index, count = share
+    return tf.data.Dataset.range(start + index, end, count)
+
+
 def ordered_records(
-    source: RecordFiles, *, start: int, excluded: Collection[int]
+    source: RecordFiles, *, start: int, excluded: Collection[int], share: Tuple[int, int] = (0, 1)
 ) -> tf.data.Dataset:
     """Every record once, in the order of the image ids.
 
@@ -126,18 +136,24 @@ def ordered_records(
       source: the files.
       start: number of records to begin after.
       excluded: image ids of records to leave out; they do not count.
+      share: (index, count), see `positions`.
 
     Returns:
       Dataset of (image id int64, serialised example string).
     """
     if not excluded:
-        return _read(tf.data.Dataset.range(start, source.total), _open_record(source))
-    kept = np.setdiff1d(np.arange(source.total), list(excluded))[start:]
+        return _read(positions(start, share, source.total), _open_record(source))
+    kept = np.setdiff1d(np.arange(source.total), list(excluded))[start + share[0] :: share[1]]
     return _read(tf.data.Dataset.from_tensor_slices(kept), _open_record(source))
 
 
 def shuffled_records(
-    source: RecordFiles, *, seed: int, start: int, excluded: record_order.Exclusions
+    source: RecordFiles,
+    *,
+    seed: int,
+    start: int,
+    excluded: record_order.Exclusions,
+    share: Tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Endless records in random order, every record once per epoch; see `record_order`.
 
@@ -146,6 +162,7 @@ def shuffled_records(
       seed: of the order.
       start: position to begin at; nothing before it is read.
       excluded: records to leave out.
+      share: (index, count), see `positions`.
 
     Returns:
       Dataset of (image id int64, serialised example string).
@@ -158,7 +175,7 @@ def shuffled_records(
             record_order.shuffled_id(position, total=total, seed=seed, excluded=excluded)
         )
 
-    return _read(tf.data.Dataset.range(start, _END), open_at)
+    return _read(positions(start, share), open_at)
 
 
 def ids_at(

@@ -20,7 +20,7 @@ def test_one_device():
 def test_several_replicas_are_refused():
     strategy = mirrored_over_two_devices()
     assert jit_compile_of(OFF, strategy) is None
-    with pytest.raises(ValueError, match=r"`trainer_options.use_xla` .*2 devices \(`--num_gpus`\)"):
+    with pytest.raises(ValueError, match=r"`trainer_options.use_xla` .*`--workers`.* 2 devices\."):
         jit_compile_of(ON, strategy)
 
 

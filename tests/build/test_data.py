@@ -246,3 +246,9 @@ def test_a_task_must_leave_classes(tmp_path):
     made.dataset_info = str(path)
     with pytest.raises(ValueError, match=r"`task` INSTANCE needs classes that are things"):
         data.build_dataset(made, training=True)
+
+
+@pytest.mark.parametrize("share", [(2, 2), (-1, 2), (0, 0), (0, 3)])
+def test_a_share_must_be_a_part_of_a_batch(pattern, share):
+    with pytest.raises(ValueError, match=r"`share` must be .* batch size 2; received"):
+        data.build_dataset(options(pattern=pattern), training=True, batch_size=2, share=share)

@@ -219,3 +219,36 @@ def test_bad_record_stops_with_its_name(tmp_path, kind, task):
     for dataset in (evaluate(source, info), train(source, PLAIN, info, batch_size=1)):
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"Bad record.*image_3"):
             next(iter(dataset))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_shares_of_training_are_together_the_whole(source, count):
+    whole = train(source, EVERYTHING, batch_size=4, start_step=1)
+    shares = [
+        train(source, EVERYTHING, batch_size=4, start_step=1, share=(index, count))
+        for index in range(count)
+    ]
+    assert shares[0].element_spec[0]["image"].shape[0] == 4 // count
+    for batches in itertools.islice(zip(whole, *shares), 3):
+        expected, *parts = [tf.nest.flatten(batch) for batch in batches]
+        for value, *own in zip(expected, *parts):
+            # Image i of the batch is made by share i modulo count.
+            together = tf.stack(own, axis=1)
+            np.testing.assert_array_equal(tf.reshape(together, tf.shape(value)), value)
+
+
+def test_shares_of_an_evaluation_hold_every_image_once(source):
+    seen = []
+    for index in range(2):
+        batches = list(evaluate(source, batch_size=4, share=(index, 2)))
+        ids = [batch[1]["image_id"].numpy().tolist() for batch in batches]
+        assert all(len(some) <= 2 for some in ids)
+        seen += [image_id for some in ids for image_id in some]
+    assert seen == [0, 2, 4, 6, 1, 3, 5]
+    left = [
+        image_id
+        for index in range(2)
+        for batch in evaluate(source, batch_size=4, share=(index, 2), excluded=(0, 3))
+        for image_id in batch[1]["image_id"].numpy().tolist()
+    ]
+    assert left == [1, 4, 6, 2, 5]

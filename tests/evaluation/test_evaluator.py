@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,7 +32,18 @@ def test_way_back_to_the_image_equals_reference(name: str) -> None:
             np.testing.assert_array_equal(result, expected)
 
 
-def test_merged_evaluators_equal_one() -> None:
+def _send(evaluator: Evaluator) -> Evaluator:
+    """What another process makes of the arrays."""
+    file = io.BytesIO()
+    np.savez(file, **evaluator.to_arrays())
+    received = Evaluator(evaluator.info)
+    with np.load(io.BytesIO(file.getvalue()), allow_pickle=False) as arrays:
+        received.add_arrays(dict(arrays))
+    return received
+
+
+@pytest.mark.parametrize("send", [lambda evaluator: evaluator, _send], ids=["merged", "sent"])
+def test_merged_evaluators_equal_one(send) -> None:
     case = load_case("with_crowd")
     whole, merged, part = Evaluator(case.info), Evaluator(case.info), Evaluator(case.info)
     for index in range(3):
@@ -42,7 +55,8 @@ def test_merged_evaluators_equal_one() -> None:
                 scores={i: 1 / i for i in np.unique(case.panoptic[index]).tolist() if i},
             )
     assert whole.result()["ap"] > 0
-    merged.merge(part)
+    merged.merge(send(Evaluator(case.info)))  # of nothing
+    merged.merge(send(part))
     assert merged.num_images == 3
     assert merged.result() == whole.result()
     merged.reset()

@@ -6,6 +6,7 @@ import tensorflow as tf
 from kmax_tf.build.config import load_config
 from tests.trainer import toy
 from trainer import assembly
+from trainer.workers import Workers
 
 
 @pytest.fixture
@@ -19,7 +20,10 @@ def prepare(monkeypatch, tmp_path, config):
     monkeypatch.setattr(assembly, "build_model", lambda config: toy.ToyModel())
 
     def call(mode="train_and_eval"):
-        return assembly.prepare_run(config, mode=mode, model_dir=tmp_path, num_gpus=0, tpu=None)
+        workers = Workers(tf.distribute.get_strategy())
+        return assembly.prepare_run(
+            config, mode=mode, model_dir=tmp_path, output_dir=tmp_path, workers=workers
+        )
 
     return call
 
@@ -33,14 +37,6 @@ def test_weights_follow_from_the_seed(prepare, config):
     assert first.step == 0
     assert first.last_step == 2
     assert first.info.names[0] == "circle"
-
-
-@pytest.mark.parametrize("part", ["train_dataset_options", "eval_dataset_options"])
-def test_batches_must_split_over_the_devices(prepare, config, part, mirrored_strategy, monkeypatch):
-    monkeypatch.setattr(assembly.distribution, "create_strategy", lambda **flags: mirrored_strategy)
-    getattr(config, part).batch_size = 3
-    with pytest.raises(ValueError, match=f"`{part}.batch_size` must be a multiple"):
-        prepare()
 
 
 def test_both_data_sets_must_have_the_same_classes(prepare, config):

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from trainer import distribution
+from trainer.cluster import Cluster
 
 VISIBLE = len(tf.config.list_physical_devices("GPU"))
 
@@ -13,7 +14,7 @@ def test_cpu_is_the_default_strategy():
     assert strategy is tf.distribute.get_strategy()
     assert distribution.describe(strategy) == "CPU"
     dataset = tf.data.Dataset.range(3)
-    assert distribution.distribute(dataset, strategy) is dataset
+    assert distribution.distribute(lambda share: dataset, strategy) is dataset
 
 
 @pytest.mark.parametrize("count", [-1, VISIBLE + 1])
@@ -48,16 +49,28 @@ def test_float16_needs_gpus(monkeypatch, device, allowed):
 
 
 def test_replicas_get_their_shares(mirrored_strategy):
-    dataset = tf.data.Dataset.range(8).batch(4)
-    batch = next(iter(distribution.distribute(dataset, mirrored_strategy)))
+    asked = []
+
+    def make(share):
+        asked.append(share)
+        return tf.data.Dataset.range(8).batch(4, drop_remainder=True)
+
+    batch = next(iter(distribution.distribute(make, mirrored_strategy)))
     shares = mirrored_strategy.experimental_local_results(batch)
     assert [share.numpy().tolist() for share in shares] == [[0, 1], [2, 3]]
+    assert all(share.shape == [2] for share in shares)
+    assert asked == [(0, 1)]  # Two devices, one host.
 
 
 def test_only_the_cpu_is_made_deterministic(determinism, monkeypatch):
     strategy = distribution.create_strategy(num_gpus=0, tpu=None)
     distribution.make_reproducible(strategy)
     assert determinism == [True]
-    monkeypatch.setattr(distribution, "describe", lambda strategy: "1 GPU")
+    monkeypatch.setattr(distribution, "is_cpu", lambda strategy: False)
     distribution.make_reproducible(strategy)
     assert determinism == [True]
+
+
+def test_workers_and_a_tpu_exclude_each_other():
+    with pytest.raises(ValueError, match=r"`--tpu` x and `--workers` .* a:1,b:2 exclude each"):
+        distribution.create_strategy(num_gpus=None, tpu="x", cluster=Cluster(("a:1", "b:2"), 0))

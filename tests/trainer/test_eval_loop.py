@@ -14,6 +14,7 @@ from tests.trainer import toy
 from trainer.eval_loop import EvalLoop
 from trainer.progress import Progress
 from trainer.watchdog import Watchdog
+from trainer.workers import Workers
 
 SIZE = 4
 INFO = load_dataset_info("shapes")
@@ -92,7 +93,7 @@ def _evaluate(
         make_dataset=make_dataset,
         bad_records=bad_records,
         batch_size=batch_size,
-        strategy=strategy,
+        workers=Workers(strategy),
         make_evaluator=lambda: Evaluator(INFO, images_left_out=len(bad_records.excluded)),
         num_images=count,
         num_pictures=3,

@@ -49,7 +49,9 @@ def test_an_input_that_does_not_come_twice_is_not_written(run, capfd, monkeypatc
     original = assembly.make_training_dataset
     steps = iter([0, 1])  # as if the order were another one the second time
     monkeypatch.setattr(
-        assembly, "make_training_dataset", lambda run, start_step: original(run, next(steps))
+        assembly,
+        "make_training_dataset",
+        lambda run, start_step, share=(0, 1): original(run, next(steps)),
     )
     assert run("--mode=train") == 1
     assert capfd.readouterr().err.splitlines()[-1].endswith("its input does not come twice.")

@@ -49,3 +49,12 @@ def test_a_bar_on_a_terminal():
 
 def test_headline():
     assert format_metrics({"pq": 50.123, "miou": 40.0, "sq": None}) == "pq 50.12  miou 40.00"
+
+
+def test_a_silent_one_shows_nothing():
+    stream = io.StringIO()
+    progress = Progress(total_steps=100, batch_size=4, line_interval=20, stream=stream, silent=True)
+    progress.training(20, loss=1.5, images_per_second=2.0)
+    with progress.evaluation(2) as advance:
+        advance(2)
+    assert stream.getvalue() == ""

@@ -64,7 +64,7 @@ def test_settings_come_back_after_a_fault():
 
 
 def test_gpus_keep_the_rewriting(monkeypatch):
-    monkeypatch.setattr("trainer.quick_start.describe", lambda strategy: "1 GPU")
+    monkeypatch.setattr("trainer.quick_start.is_cpu", lambda strategy: False)
     observed = Observed()
     QuickStart(observed, None)(1)
     assert observed.seen == [(True, False)]

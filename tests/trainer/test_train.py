@@ -58,3 +58,10 @@ def test_unknown_modes_are_refused(capsys):
         train.main(["--config_file=c", "--mode=sleep"])
     assert end.value.code == 2
     assert "sleep" in capsys.readouterr().err
+
+
+def test_workers_are_checked_before_anything_is_loaded(run, capsys):
+    assert run("--workers=a:1,b", "--worker_index=0") == 2
+    assert "`--workers`: an address must be `host:port`; received 'b'" in capsys.readouterr().err
+    assert run("--workers=a:1,b:1", "--worker_index=0", "--mode=continuous_eval") == 2
+    assert "`--mode` continuous_eval runs in one process" in capsys.readouterr().err

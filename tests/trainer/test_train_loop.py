@@ -56,7 +56,7 @@ def _loop(
         dataset = toy.toy_dataset(BATCH, start_step=start_step, poisoned_image=poisoned_image)
         for image in list(broken_images):  # as many as are left by then
             dataset = dataset.map(lambda *batch, image=image: _break_at(image, *batch))
-        return iter(distribution.distribute(dataset, strategy))
+        return iter(distribution.distribute(lambda share: dataset, strategy))
 
     loop = TrainLoop(
         step,

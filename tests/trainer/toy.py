@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from kmax_tf.layers.norm import BatchNorm, NormSettings
 from kmax_tf.structures import PanopticPrediction
 from trainer import schedules
 from trainer.optimizers import AdamW
@@ -101,3 +102,16 @@ def toy_optimizer(model: tf.keras.Model) -> AdamW:
         schedule=schedules.step_decay(0.05, boundaries=[], factor=1.0),
         weight_decay=0.01,
     )
+
+
+class SynchronizedToyModel(ToyModel):
+    """With statistics over all replicas, as the real models have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = BatchNorm(NormSettings(momentum=0.9, epsilon=1e-3, sync=True), name="norm")
+        self(tf.zeros([1, 2, 2, 3]))
+
+    def call(self, images, training=False):
+        # Small values: the variance is the difference of a mean of squares and a squared mean.
+        return super().call(images / 255.0, training=training)
