@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import os
 import socket
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from kmax_tf.json_files import JsonError, parse_json
 
 TF_CONFIG = "TF_CONFIG"
 
@@ -126,9 +128,9 @@ def _is_own(address: str) -> bool:
 def _read_tf_config(description: str) -> Tuple[Tuple[str, ...], int]:
     """Addresses and position from the JSON of `TF_CONFIG`."""
     try:
-        content = json.loads(description)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{TF_CONFIG} must be a JSON object; received {error}.") from None
+        content = parse_json(os.fsencode(description))
+    except JsonError as error:
+        raise ValueError(f"{TF_CONFIG} must be a JSON object; {error}.") from None
     cluster, task = _part(content, "cluster"), _part(content, "task")
     other = sorted(set(cluster) - {"chief", "worker"})
     if other:

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from typing import Iterator, List
 
+from kmax_tf.json_files import parse_json
 from trainer.checkpointing import BEST_FOLDER
 from trainer.workers import Workers
 
@@ -36,7 +37,8 @@ def open_output_folder(model_dir: pathlib.Path, workers: Workers) -> Iterator[pa
     if workers.count == 1:
         yield model_dir
         return
-    names = json.loads(workers.from_chief(json.dumps(_list_checkpoints(model_dir))))
+    listed = workers.from_chief(json.dumps(_list_checkpoints(model_dir)))
+    names = parse_json(listed.encode())
     if workers.is_chief:
         yield model_dir
         return
