@@ -74,21 +74,15 @@ def training_dataset(
       share: (index, count), see `records.positions`; `count` divides the batch size.
     """
     start = start_step * batch_size
-    streams = tuple(
-        records.shuffled_records(
-            source, seed=order_seed, start=start, excluded=excluded, share=share
-        )
-        for order_seed in order_seeds(seed, options)
+    stream = records.shuffled_records(
+        source, seeds=order_seeds(seed, options), start=start, excluded=excluded, share=share
     )
-    numbers = records.positions(start, share)
 
     @tf.autograph.experimental.do_not_convert  # plain graph code; converting it takes seconds
     def make(number: tf.Tensor, elements: tuple) -> Tuple[Features, Targets]:
         return make_training_example(elements, info, options=options, seed=seed, number=number)
 
-    dataset = tf.data.Dataset.zip((numbers, streams)).map(
-        make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
+    dataset = stream.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size // share[1], drop_remainder=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_deterministic())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-from typing import Callable, Collection, Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Collection, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -117,14 +117,15 @@ def read_file_names(source: RecordFiles, *, excluded: Collection[int] = ()) -> D
     return names
 
 
-def positions(start: int, share: Tuple[int, int], end: int = _END) -> tf.data.Dataset:
-    """Positions from `start` to `end`, int64: every `count`-th, where `share` is (index, count).
+def positions(start: int, share: Tuple[int, int], end: Optional[int] = None) -> tf.data.Dataset:
+    """Positions from `start` on, int64: every `count`-th, where `share` is (index, count).
 
-    Where `count` divides the batch size and `start`, the shares of a batch are equally large, and
-    all together they are the batch of a dataset that is not shared.
+    Without `end` there are always more. Where `count` divides the batch size and `start`, the
+    shares of a batch are equally large, and all together they are the batch of a dataset that is
+    not shared.
     """
     index, count = share
-    return tf.data.Dataset.range(start + index, end, count)
+    return tf.data.Dataset.range(start + index, _END if end is None else end, count)
 
 
 def ordered_records(
@@ -150,30 +151,34 @@ def ordered_records(
 def shuffled_records(
     source: RecordFiles,
     *,
-    seed: int,
+    seeds: Sequence[int],
     start: int,
     excluded: record_order.Exclusions,
     share: Tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Endless records in random order, every record once per epoch; see `record_order`.
+    """Endless records in random orders, every record once per epoch; see `record_order`.
+
+    All follows from one range of positions, so that others may share them out (tf.data service).
 
     Args:
       source: the files.
-      seed: of the order.
+      seeds: of the orders, one for each record that an element has.
       start: position to begin at; nothing before it is read.
       excluded: records to leave out.
       share: (index, count), see `positions`.
 
     Returns:
-      Dataset of (image id int64, serialised example string).
+      Dataset of (position int64, one pair (image id int64, serialised example string) per seed).
     """
     total = source.total
     open_record = _open_record(source)
 
     def open_at(position: tf.Tensor) -> tf.data.Dataset:
-        return open_record(
+        image_ids = [
             record_order.shuffled_id(position, total=total, seed=seed, excluded=excluded)
-        )
+            for seed in seeds
+        ]
+        return tf.data.Dataset.zip((_only(position), tuple(map(open_record, image_ids))))
 
     return _read(positions(start, share), open_at)
 
@@ -232,6 +237,13 @@ def _open_record(source: RecordFiles) -> Callable[[tf.Tensor], tf.data.Dataset]:
         )
         records = tf.data.experimental.from_variant(from_there, tf.TensorSpec([], tf.string))
         or_empty = records.concatenate(tf.data.Dataset.from_tensor_slices([""]))
-        return or_empty.take(1).enumerate(image_id)
+        return tf.data.Dataset.zip((_only(image_id), or_empty.take(1)))
 
     return open_record
+
+
+def _only(number: tf.Tensor) -> tf.data.Dataset:
+    """A dataset of one number; first in a `zip` it ends that without looking for a second record,
+    which `enumerate` would do, at twice the cost.
+    """
+    return tf.data.Dataset.range(number, number + 1)

@@ -13,8 +13,9 @@ def ids_of(dataset, count):
     return [int(image_id) for image_id, _ in itertools.islice(dataset.as_numpy_iterator(), count)]
 
 
-def shuffled(source, **changes):
-    return records.shuffled_records(source, **{"seed": 3, "start": 0, "excluded": {}, **changes})
+def shuffled(source, *, seed=3, start=0, excluded=None):
+    dataset = records.shuffled_records(source, seeds=[seed], start=start, excluded=excluded or {})
+    return dataset.map(lambda position, elements: elements[0])
 
 
 @pytest.fixture
@@ -122,6 +123,15 @@ def test_shuffled_ids_belong_to_their_records(source):
     for image_id, serialized in itertools.islice(shuffled(source), 10):
         record = schema.parse_record(serialized, decode_label=False)
         assert record.file_name.numpy().decode() == f"image_{image_id}"
+
+
+def test_several_orders_and_their_position(source):
+    dataset = records.shuffled_records(source, seeds=[3, 8], start=7, excluded={})
+    found = list(itertools.islice(dataset.as_numpy_iterator(), 12))
+    assert [int(position) for position, _ in found] == list(range(7, 19))
+    for index, seed in enumerate([3, 8]):
+        ids = [int(elements[index][0]) for _, elements in found]
+        assert ids == ids_of(shuffled(source, seed=seed, start=7), 12)
 
 
 @pytest.mark.parametrize("start", [1, 9, 10, 25])

@@ -89,16 +89,36 @@ TABLE = (
         "faults/test_images.py::test_images_that_are_unusual_are_trained_on",
     ),
     Row(
-        "image that cannot be decoded",
-        "stops; file, record and image are named",
+        "image that cannot be decoded, label outside the classes, size that is not the stated one, "
+        "wrong checksum of a record",
+        "stops; file, record, image and fault are named. Up to `max_bad_records` such records are "
+        "listed in `bad_records.jsonl` and left out, and the run goes on",
         2,
-        "end_to_end/test_bad_input.py::test_record_that_is_not_an_image",
+        "trainer/test_bad_records.py::test_a_bad_record_stops_the_run_or_is_left_out",
     ),
     Row(
-        "label outside the classes",
-        "stops; file, record, image and classes are named",
+        "record file that is cut off or damaged in a length",
+        "the same; of what can be read nothing is left out",
         2,
-        "end_to_end/test_bad_input.py::test_label_outside_the_classes",
+        "trainer/test_bad_records.py::test_a_bad_record_stops_the_run_or_is_left_out",
+    ),
+    Row(
+        "bad record in an evaluation",
+        "the same; the evaluation begins again without it and says how many were left out",
+        2,
+        "trainer/test_bad_records.py::test_an_evaluation_leaves_bad_records_out",
+    ),
+    Row(
+        "run with bad records, killed and started again",
+        "ends as one that was not",
+        None,
+        "trainer/test_bad_records.py::test_a_run_with_bad_records_is_repeated_exactly",
+    ),
+    Row(
+        "tf.data service that is not there",
+        "ends within seconds; the field is named",
+        2,
+        "trainer/test_experiment.py::test_a_run_fed_by_a_service_says_so",
     ),
     Row(
         "SIGTERM (preemption) in training or evaluation, Ctrl-C (130)",
