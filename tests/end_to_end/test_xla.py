@@ -52,7 +52,9 @@ class Trained:
     def __init__(self, config, batch, jit_compile):
         tf.keras.utils.set_random_seed(3)
         self.model = build_model(config)
-        self.optimizer = build_optimizer(self.model, config.trainer_options.solver_options)
+        self.optimizer = build_optimizer(
+            self.model, config.trainer_options.solver_options, batch_size=BATCH
+        )
         self.global_step = orbit.utils.create_global_step()
         dataset = tf.data.Dataset.from_tensors(batch).concatenate(
             tf.data.Dataset.from_tensors(_poisoned(batch))

@@ -57,7 +57,7 @@ def test_images_that_are_unusual_are_trained_on(tmp_path, kind, unmatched):
     step = assembly.build_train_step(
         config,
         model=model,
-        optimizer=build_optimizer(model, config.trainer_options.solver_options),
+        optimizer=build_optimizer(model, config.trainer_options.solver_options, batch_size=2),
         global_batch_size=2,
         loss_scale=None,
     )

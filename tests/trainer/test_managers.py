@@ -10,6 +10,7 @@ from kmax_tf.build.config import load_config
 from tests.trainer import toy
 from trainer import assembly, checkpointing, managers
 from trainer.weight_average import WeightAverage
+from trainer.workers import Workers
 
 
 @pytest.fixture
@@ -20,7 +21,10 @@ def prepare(monkeypatch, tmp_path, repository_root, data_folder):
     def call(**options):
         config = load_config(path, [f"KMAX_DATA={data_folder}"])
         config.model_options.MergeFrom(type(config.model_options)(**options))
-        return assembly.prepare_run(config, mode="train", model_dir=tmp_path, num_gpus=0, tpu=None)
+        workers = Workers(tf.distribute.get_strategy())
+        return assembly.prepare_run(
+            config, mode="train", model_dir=tmp_path, output_dir=tmp_path, workers=workers
+        )
 
     return call
 
