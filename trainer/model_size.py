@@ -51,7 +51,7 @@ def measure_size(model: tf.keras.Model, crop: Tuple[int, int], *, batch_size: in
     Raises:
       ValueError: the graph holds an operation that cannot be counted.
     """
-    inference = tf.function(lambda images: model(images, training=False))
+    inference = tf.function(lambda images: model(images, training=False), autograph=False)
     with _functions_inlined():
         traced = inference.get_concrete_function(
             tf.TensorSpec([batch_size, *crop, 3], tf.float32, name="images")

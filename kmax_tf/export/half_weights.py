@@ -22,14 +22,15 @@ def with_half_weights(
     stays float32.
 
     Args:
-      network: traced here; its variables have their final values.
+      network: traced here, without autograph; its variables have their final values.
       spec: of its argument.
       compute_dtype: `bfloat16` or `float16`.
 
     Returns:
       A function that has to be called in a graph (a `tf.function`).
     """
-    traced = tf.function(network, input_signature=[spec]).get_concrete_function()
+    function = tf.function(network, input_signature=[spec], autograph=False)
+    traced = function.get_concrete_function()
     dtype = tf.as_dtype(compute_dtype)
     variables = {id(variable.handle): variable for variable in traced.graph.variables}
     reads = [

@@ -49,14 +49,20 @@ class Serving:
         self._prepare = prepare
         self._input_size = tuple(input_size)
         self._stride = stride
-        # One traced network, called by both functions: the graph holds it once.
-        self._network = tf.function(network, input_signature=[network_spec(input_size, stride)])
+        # One traced network, called by both functions: the graph holds it once. Without autograph,
+        # which would look for Python's `if` and `for` in every layer, and there are none.
+        self._network = tf.function(
+            network, input_signature=[network_spec(input_size, stride)], autograph=False
+        )
         self.from_bytes = tf.function(
-            self._from_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")]
+            self._from_bytes,
+            input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")],
+            autograph=False,
         )
         self.from_tensor = tf.function(
             self._from_tensor,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")],
+            autograph=False,
         )
 
     def save(

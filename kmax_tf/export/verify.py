@@ -150,7 +150,7 @@ def _as_compared(
     if exact:
         return network
     spec = network_spec(prepare(tf.constant(image))[0].shape[:2], stride)
-    return tf.function(network, input_signature=[spec])
+    return tf.function(network, input_signature=[spec], autograph=False)
 
 
 def _verify_signature(

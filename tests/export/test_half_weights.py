@@ -28,8 +28,8 @@ class Network:
         again = tf.reduce_sum(tf.cast(self.kernel, self.dtype))
         features += tf.cast(self.both, self.dtype) + again
         total = tf.cast(features, tf.float32) + self.offset + self.both
-        if tf.reduce_mean(total) > -1e9:  # A branch, which reads a variable of its own.
-            total *= self.inner
+        # A branch, which reads a variable of its own.
+        total = tf.cond(tf.reduce_mean(total) > -1e9, lambda: total * self.inner, lambda: total)
         return {"features": total, "largest": tf.reduce_max(total, axis=[1, 2])}
 
 
