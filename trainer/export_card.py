@@ -48,6 +48,7 @@ def describe_export(
     *,
     checkpoint: Union[str, os.PathLike],
     folder: pathlib.Path,
+    saved_model: Any,
     comparisons: List[Comparison],
     with_latency: bool,
 ) -> Dict[str, Any]:
@@ -58,11 +59,12 @@ def describe_export(
       inference: what was exported.
       options: how it was.
       checkpoint: where the weights came from; its run may know its metrics.
-      folder: the SavedModel.
+      folder: of the SavedModel.
+      saved_model: as `tf.saved_model.load` returns it.
       comparisons: of the SavedModel with the model.
       with_latency: whether to run it, and the yardstick, for its latency.
     """
-    signatures = tf.saved_model.load(str(folder)).signatures
+    signatures = saved_model.signatures
     latency = _measure_latency(signatures, inference) if with_latency else None
     info = inference.info
     return {

@@ -83,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     start = time.monotonic()
     config = _load(arguments)
 
+    import tensorflow as tf
+
     from kmax_tf.build.inference import build_inference
     from kmax_tf.export.export import ExportOptions, verify_export, version_folder
     from kmax_tf.export.outputs import check_choices
@@ -106,7 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     images = images or _drawn_images(inference)
     if arguments.verify:
-        return _tell(verify_export(folder, inference, options, images))
+        saved_model = tf.saved_model.load(str(folder))
+        return _tell(verify_export(saved_model, inference, options, images))
     report = _export(arguments, config, inference, options, images)
     if _tell(report.comparisons):
         print("Nothing was exported.")
@@ -151,12 +154,13 @@ def _export(
         export_dir=arguments.export_dir,
         version=arguments.version,
         images=images,
-        describe=lambda folder, comparisons: describe_export(
+        describe=lambda folder, saved_model, comparisons: describe_export(
             config,
             inference,
             options,
             checkpoint=arguments.checkpoint,
             folder=folder,
+            saved_model=saved_model,
             comparisons=comparisons,
             with_latency=not arguments.no_latency,
         ),

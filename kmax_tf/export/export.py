@@ -10,6 +10,7 @@ import tempfile
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
+import tensorflow as tf
 
 from kmax_tf.build.inference import Inference
 from kmax_tf.data.dataset_info import save_dataset_info
@@ -23,8 +24,8 @@ from kmax_tf.export.warmup import write_warmup_requests
 LABELS_FILE = "labels.json"
 POST_PROCESSING_FILE = "post_processing.json"
 
-Describe = Callable[[pathlib.Path, List[Comparison]], Mapping[str, Any]]
-"""(SavedModel folder, comparisons) -> content of its model card."""
+Describe = Callable[[pathlib.Path, Any, List[Comparison]], Mapping[str, Any]]
+"""(SavedModel folder, SavedModel, comparisons) -> content of its model card."""
 
 
 class ExportOptions(NamedTuple):
@@ -112,11 +113,12 @@ def export_saved_model(
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".exporting-", dir=folder.parent))
     try:
         _write(inference, options, temporary)
-        comparisons = verify_export(temporary, inference, options, images)
+        saved_model = tf.saved_model.load(str(temporary))
+        comparisons = verify_export(saved_model, inference, options, images)
         report = ExportReport(folder, comparisons, _megabytes(temporary))
         if report.passed:
             if describe is not None:
-                write_model_card(temporary, describe(temporary, comparisons))
+                write_model_card(temporary, describe(temporary, saved_model, comparisons))
             temporary.chmod(0o755)  # Temporary folders are private, a server is another user.
             os.rename(temporary, folder)
     finally:
@@ -125,14 +127,14 @@ def export_saved_model(
 
 
 def verify_export(
-    folder: Union[str, os.PathLike],
+    saved_model: Any,
     inference: Inference,
     options: ExportOptions,
     images: Sequence[np.ndarray],
 ) -> List[Comparison]:
     """Compares a SavedModel with the model; see `verify_saved_model`."""
     return verify_saved_model(
-        folder,
+        saved_model,
         network=served_network(inference, options.outputs),
         prepare=inference.prepare,
         images=images,

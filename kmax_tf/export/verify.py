@@ -1,9 +1,8 @@
-"""Reloads a SavedModel and compares it with the model that it was made from."""
+"""Compares a reloaded SavedModel with the model that it was made from."""
 
 from __future__ import annotations
 
-import os
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -56,7 +55,7 @@ class Comparison(NamedTuple):
 
 
 def verify_saved_model(
-    folder: Union[str, os.PathLike],
+    saved_model: Any,
     *,
     network: ServedNetwork,
     prepare: Prepare,
@@ -70,7 +69,7 @@ def verify_saved_model(
     pads an image depends on the others of its request, so that they may differ.
 
     Args:
-      folder: SavedModel version folder.
+      saved_model: as `tf.saved_model.load` returns it.
       network: model and post-processing, as exported.
       prepare: evaluation preprocessing, as exported.
       images: uint8 [H, W, 3] each, of different sizes.
@@ -83,7 +82,8 @@ def verify_saved_model(
     Raises:
       NonFinitePredictionError: the model itself predicts nothing that could be compared.
     """
-    signatures = tf.saved_model.load(os.fspath(folder)).signatures
+    # Kept whole: a signature alone does not hold the variables of its SavedModel.
+    signatures = saved_model.signatures
     from_bytes, from_tensor = signatures["serving_default"], signatures["image_tensor"]
     exact = compute_dtype == "float32"
     model = _Model(_as_compared(network, prepare, images[0], exact, stride), prepare, stride)

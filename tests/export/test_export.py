@@ -66,8 +66,9 @@ def test_existing_versions_are_left_alone(inference, tmp_path):
 def test_the_card_is_made_from_the_finished_model(inference, tmp_path, monkeypatch):
     seen = []
 
-    def describe(folder, comparisons):
+    def describe(folder, saved_model, comparisons):
         seen.append(len(comparisons))
+        assert sorted(saved_model.signatures) == ["image_tensor", "serving_default"]
         assert (folder / "saved_model.pb").exists()
         assert not (tmp_path / "1").exists()  # What is served never changes.
         return {"name": "toy"}

@@ -139,6 +139,7 @@ def test_a_difference_is_loud(checkpoint, tmp_path, capsys, monkeypatch):
     wrong = [Comparison("image_tensor", 1, "panoptic", 0.5, 1e-4)]
     monkeypatch.setattr(export_module, "verify_saved_model", lambda *_, **__: wrong)
     monkeypatch.setattr(export_module, "_write", lambda *_: None)
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: None)
     flags = [f"--config_file={tiny.CONFIG}", f"--checkpoint={checkpoint}"]
     assert cli.main(["export", *flags, f"--export_dir={tmp_path}"]) == 1
     out = capsys.readouterr().out
