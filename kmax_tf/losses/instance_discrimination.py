@@ -74,7 +74,7 @@ def _sampled_loss_of_image(
     count = sum_by_segment(tf.ones_like(ids, tf.float32), ids, num_segments)[0]
     mean = sum_by_segment(batched, ids, num_segments)[0] / tf.maximum(count, 1.0)[:, tf.newaxis]
     own_mean = tf.gather(mean, tf.maximum(segment_id, 0))
-    normalizer = log_normalizer_of_pairs(batched)[0]
+    normalizer = log_normalizer_of_pairs(scaled)
     losses = normalizer - tf.reduce_sum(scaled * own_mean, axis=-1)
     return top_k_mean(tf.where(labelled, losses, _gradient_only(normalizer)), top_k_fraction)
 
@@ -94,41 +94,41 @@ def log_normalizer_of_pairs(features: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     are written as matrix products, which pass over the pairs quicker.
 
     Args:
-      features: float32 [B, K, D], of norm 9 or less: their products are exponents as they are.
+      features: float32 [K, D], of norm 9 or less: their products are exponents as they are.
 
     Returns:
-      float32 [B, K].
+      float32 [K].
     """
-    num_pixels = features.shape[1]
+    num_pixels = features.shape[0]
     starts = range(0, num_pixels, _PANEL)
-    ones = tf.ones_like(features[..., 0])
+    ones = tf.ones_like(features[:, 0])
     panels: List[tf.Tensor] = []
     sums: List[tf.Tensor] = []
     below = tf.zeros_like(ones)
     for start in starts:
-        rest = features[:, start:]
-        panel = tf.exp(tf.matmul(rest[:, :_PANEL], rest, transpose_b=True))
+        rest = features[start:]
+        panel = tf.exp(tf.matmul(rest[:_PANEL], rest, transpose_b=True))
         panels.append(panel)
-        along_rows = tf.matmul(panel, ones[:, start:, tf.newaxis])[..., 0]
-        along_columns = tf.matmul(ones[:, tf.newaxis, start : start + _PANEL], panel)[:, 0]
-        sums.append(below[:, :_PANEL] + along_rows)
-        below = below[:, _PANEL:] + along_columns[:, _PANEL:]
-    total = tf.concat(sums, axis=1)
+        along_rows = tf.linalg.matvec(panel, ones[start:])
+        along_columns = tf.linalg.matvec(panel, ones[start : start + _PANEL], transpose_a=True)
+        sums.append(below[:_PANEL] + along_rows)
+        below = below[_PANEL:] + along_columns[_PANEL:]
+    total = tf.concat(sums, axis=0)
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
         factor = upstream / total
         # The product of a row of `left` and a column of `right` is the sum of their factors.
-        left, right = tf.stack([factor, ones], axis=2), tf.stack([ones, factor], axis=1)
+        left, right = tf.stack([factor, ones], axis=1), tf.stack([ones, factor], axis=0)
         parts: List[tf.Tensor] = []
         below = tf.zeros_like(features)
         for start, panel in zip(starts, panels):
-            rest = features[:, start:]
+            rest = features[start:]
             # Pair (i, j) stands in row i of the softmax and, mirrored, in row j.
-            pair = panel * tf.matmul(left[:, start : start + _PANEL], right[..., start:])
-            parts.append(below[:, :_PANEL] + tf.matmul(pair, rest))
-            mirrored = tf.matmul(pair, rest[:, :_PANEL], transpose_a=True)
-            below = below[:, _PANEL:] + mirrored[:, _PANEL:]
-        return tf.concat(parts, axis=1)
+            pair = panel * tf.matmul(left[start : start + _PANEL], right[:, start:])
+            parts.append(below[:_PANEL] + tf.matmul(pair, rest))
+            mirrored = tf.matmul(pair, rest[:_PANEL], transpose_a=True)
+            below = below[_PANEL:] + mirrored[_PANEL:]
+        return tf.concat(parts, axis=0)
 
     return tf.math.log(total), gradient
 
