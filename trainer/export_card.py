@@ -13,8 +13,7 @@ from google.protobuf import text_format
 
 from kmax_tf.build.inference import Inference
 from kmax_tf.checkpoints.files import find_checkpoint
-from kmax_tf.export.export import ExportOptions
-from kmax_tf.export.verify import Comparison
+from kmax_tf.export.export import ExportOptions, Verification
 from protos import experiment_pb2
 from trainer.bench.machine import describe_machine
 from trainer.bench.setting import Setting
@@ -49,7 +48,7 @@ def describe_export(
     checkpoint: Union[str, os.PathLike],
     folder: pathlib.Path,
     saved_model: Any,
-    comparisons: List[Comparison],
+    verification: Verification,
     with_latency: bool,
 ) -> Dict[str, Any]:
     """The content of the model card, see `format_model_card`.
@@ -61,7 +60,7 @@ def describe_export(
       checkpoint: where the weights came from; its run may know its metrics.
       folder: of the SavedModel.
       saved_model: as `tf.saved_model.load` returns it.
-      comparisons: of the SavedModel with the model.
+      verification: of the SavedModel.
       with_latency: whether to run it, and the yardstick, for its latency.
     """
     signatures = saved_model.signatures
@@ -81,7 +80,8 @@ def describe_export(
         "ignore_label": info.ignore_label,
         "post_processing": dict(options.post_processing),
         "latency": None if latency is None else latency._asdict(),
-        "comparison": [row._asdict() for row in comparisons],
+        "comparison": [row._asdict() for row in verification.comparisons],
+        "precision_cost": [row._asdict() for row in verification.precision_cost],
         "config": text_format.MessageToString(config),
     }
 

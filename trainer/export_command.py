@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kmax_tf.build.inference import Inference
-    from kmax_tf.export.export import ExportOptions, ExportReport
-    from kmax_tf.export.verify import Comparison
+    from kmax_tf.export.export import ExportOptions, ExportReport, Reference, Verification
 
 FREE = "free"
 
@@ -109,9 +108,10 @@ def run(arguments: argparse.Namespace) -> int:
     images = images or _drawn_images(inference)
     if arguments.verify:
         saved_model = tf.saved_model.load(str(folder))
-        return _tell(verify_export(saved_model, inference, options, images))
+        reference = _reference(arguments, config, inference)
+        return _tell(verify_export(saved_model, inference, options, images, reference=reference))
     report = _export(arguments, config, inference, options, images)
-    if _tell(report.comparisons):
+    if _tell(report.verification):
         print("Nothing was exported.")
         return 1
     _tell_server_files(arguments.export_dir, options.model_name)
@@ -154,17 +154,38 @@ def _export(
         export_dir=arguments.export_dir,
         version=arguments.version,
         images=images,
-        describe=lambda folder, saved_model, comparisons: describe_export(
+        reference=_reference(arguments, config, inference),
+        describe=lambda folder, saved_model, verification: describe_export(
             config,
             inference,
             options,
             checkpoint=arguments.checkpoint,
             folder=folder,
             saved_model=saved_model,
-            comparisons=comparisons,
+            verification=verification,
             with_latency=not arguments.no_latency,
         ),
     )
+
+
+def _reference(
+    arguments: argparse.Namespace, config: experiment_pb2.ExperimentOptions, inference: Inference
+) -> Optional[Reference]:
+    """What builds the float32 model that a half type is compared with."""
+    if inference.compute_dtype == "float32":
+        return None
+    exact = experiment_pb2.ExperimentOptions()
+    exact.CopyFrom(config)
+    exact.trainer_options.ClearField("precision")  # The default is float32.
+
+    def build() -> Inference:
+        from kmax_tf.build.inference import build_inference
+
+        return build_inference(
+            exact, checkpoint=arguments.checkpoint, raw_weights=bool(arguments.raw_weights)
+        )
+
+    return build
 
 
 def _post_processing(config: experiment_pb2.ExperimentOptions) -> Dict[str, Union[str, float]]:
@@ -192,17 +213,26 @@ def _read_images(paths: Optional[List[str]]) -> List[np.ndarray]:
     return [read_image(path) for path in find_images(paths)] if paths else []
 
 
-def _tell(comparisons: List[Comparison]) -> int:
-    """Prints the table; returns 1 where something differs."""
+def _tell(verification: Verification) -> int:
+    """Prints the tables; returns 1 where something differs."""
+    from kmax_tf.export.precision_cost import format_precision_cost
     from kmax_tf.export.verify import format_comparisons
+
+    comparisons, cost = verification
 
     print(
         "The reloaded SavedModel against the model, and its batches against the same images alone"
     )
     print("(share of different entries, for segment_score and logits the largest difference):")
     print(format_comparisons(comparisons))
-    if all(row.passed for row in comparisons):
+    if cost:
+        print("What the half type costs: the SavedModel against the float32 model")
+        print(format_precision_cost(cost))
+    if verification.passed:
         return 0
+    if cost:
+        print("The half type changes most of the picture: export in float32 or bfloat16.")
+        return 1
     print(
         "The reloaded SavedModel differs from the model. A score on the very edge of a threshold "
         "can do this; then another checkpoint passes."

@@ -17,15 +17,37 @@ from kmax_tf.data.dataset_info import save_dataset_info
 from kmax_tf.export.half_weights import with_half_weights
 from kmax_tf.export.model_card import write_model_card
 from kmax_tf.export.outputs import DEFAULT_CHOICES, served_network
+from kmax_tf.export.precision_cost import CostRow, measure_precision_cost
 from kmax_tf.export.serving import Serving, network_spec
-from kmax_tf.export.verify import Comparison, verify_saved_model
+from kmax_tf.export.verify import Comparison, DirectModel, verify_saved_model
 from kmax_tf.export.warmup import write_warmup_requests
 
 LABELS_FILE = "labels.json"
 POST_PROCESSING_FILE = "post_processing.json"
 
-Describe = Callable[[pathlib.Path, Any, List[Comparison]], Mapping[str, Any]]
-"""(SavedModel folder, SavedModel, comparisons) -> content of its model card."""
+
+class Verification(NamedTuple):
+    """What a reloaded SavedModel was found to be.
+
+    Attributes:
+      comparisons: with the model that it was made from.
+      precision_cost: of a half type, against float32; empty where that was not asked for.
+    """
+
+    comparisons: List[Comparison]
+    precision_cost: Sequence[CostRow] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output agrees, and a half type is not absurd."""
+        return all(row.passed for row in [*self.comparisons, *self.precision_cost])
+
+
+Describe = Callable[[pathlib.Path, Any, Verification], Mapping[str, Any]]
+"""(SavedModel folder, SavedModel, its verification) -> content of its model card."""
+
+Reference = Callable[[], Inference]
+"""Builds the model that a half type is compared with: the same weights in float32."""
 
 
 class ExportOptions(NamedTuple):
@@ -49,18 +71,18 @@ class ExportReport(NamedTuple):
 
     Attributes:
       folder: the version folder; exists only if `passed`.
-      comparisons: reloaded SavedModel against the model.
+      verification: of the reloaded SavedModel.
       megabytes: size of the folder.
     """
 
     folder: pathlib.Path
-    comparisons: List[Comparison]
+    verification: Verification
     megabytes: float
 
     @property
     def passed(self) -> bool:
-        """Whether every output agrees."""
-        return all(row.passed for row in self.comparisons)
+        """Whether the version can be served."""
+        return self.verification.passed
 
 
 def version_folder(export_dir: Union[str, os.PathLike], version: int) -> pathlib.Path:
@@ -90,6 +112,7 @@ def export_saved_model(
     export_dir: Union[str, os.PathLike],
     version: int,
     images: Sequence[np.ndarray],
+    reference: Optional[Reference] = None,
     describe: Optional[Describe] = None,
 ) -> ExportReport:
     """Writes, reloads and compares; the version folder appears at once and only when it agrees.
@@ -102,6 +125,7 @@ def export_saved_model(
       export_dir: gets `<version>/`, the layout that TF Serving watches.
       version: at least 1, not yet there.
       images: uint8 [H, W, 3] each, for the comparison.
+      reference: see `verify_export`.
       describe: makes the model card; None = there is none.
 
     Raises:
@@ -114,11 +138,11 @@ def export_saved_model(
     try:
         _write(inference, options, temporary)
         saved_model = tf.saved_model.load(str(temporary))
-        comparisons = verify_export(saved_model, inference, options, images)
-        report = ExportReport(folder, comparisons, _megabytes(temporary))
+        verification = verify_export(saved_model, inference, options, images, reference=reference)
+        report = ExportReport(folder, verification, _megabytes(temporary))
         if report.passed:
             if describe is not None:
-                write_model_card(temporary, describe(temporary, saved_model, comparisons))
+                write_model_card(temporary, describe(temporary, saved_model, verification))
             temporary.chmod(0o755)  # Temporary folders are private, a server is another user.
             os.rename(temporary, folder)
     finally:
@@ -131,9 +155,20 @@ def verify_export(
     inference: Inference,
     options: ExportOptions,
     images: Sequence[np.ndarray],
-) -> List[Comparison]:
-    """Compares a SavedModel with the model; see `verify_saved_model`."""
-    return verify_saved_model(
+    *,
+    reference: Optional[Reference] = None,
+) -> Verification:
+    """Compares a SavedModel with the model that it was made from (`verify_saved_model`).
+
+    Args:
+      saved_model: as `tf.saved_model.load` returns it.
+      inference: what was exported.
+      options: how it was.
+      images: uint8 [H, W, 3] each.
+      reference: called where that comparison passes: a half type is then also compared with
+        float32 (`measure_precision_cost`).
+    """
+    comparisons = verify_saved_model(
         saved_model,
         network=served_network(inference, options.outputs),
         prepare=inference.prepare,
@@ -141,6 +176,17 @@ def verify_export(
         compute_dtype=inference.compute_dtype,
         stride=inference.stride if options.free_size else None,
     )
+    verification = Verification(comparisons)
+    if reference is None or not verification.passed:
+        return verification
+    exact = reference()
+    model = DirectModel(
+        served_network(exact, options.outputs),
+        exact.prepare,
+        exact.stride if options.free_size else None,
+    )
+    cost = measure_precision_cost(saved_model, model, images=images, info=exact.info)
+    return verification._replace(precision_cost=cost)
 
 
 def _write(inference: Inference, options: ExportOptions, folder: pathlib.Path) -> None:

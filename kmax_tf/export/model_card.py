@@ -33,7 +33,7 @@ def format_model_card(card: Mapping[str, Any]) -> str:
       card: `name`, `facts` (name -> text), `input_rules` (sentences), `signatures` (name -> output
         -> text), `metrics` (name -> percent, or empty), `classes` (rows with `id`, `name`,
         `thing`), `label_divisor`, `ignore_label`, `post_processing` (field -> value), `comparison`
-        (rows of equal keys) and `config` (textproto).
+        and `precision_cost` (rows of equal keys, the latter may be none) and `config` (textproto).
     """
     metrics = {name: f"{value:.2f} %" for name, value in card["metrics"].items()}
     lines = [f"# {card['name']}", "", *_table({"": "value"}, card["facts"])]
@@ -59,6 +59,7 @@ def format_model_card(card: Mapping[str, Any]) -> str:
         "",
         *_rows(card["comparison"]),
         "",
+        *_section("Cost of half precision against float32", card["precision_cost"]),
         "## Config",
         "",
         "```",
@@ -71,6 +72,10 @@ def format_model_card(card: Mapping[str, Any]) -> str:
 def _table(head: Mapping[str, str], rows: Mapping[str, Any]) -> List[str]:
     (left, right), *_ = head.items()
     return _lines([left, right], [[name, value] for name, value in rows.items()])
+
+
+def _section(title: str, rows: Sequence[Dict[str, Any]]) -> List[str]:
+    return [f"## {title}", "", *_rows(rows), ""] if rows else []
 
 
 def _rows(rows: Sequence[Dict[str, Any]]) -> List[str]:

@@ -86,7 +86,7 @@ def verify_saved_model(
     signatures = saved_model.signatures
     from_bytes, from_tensor = signatures["serving_default"], signatures["image_tensor"]
     exact = compute_dtype == "float32"
-    model = _Model(_as_compared(network, prepare, images[0], exact, stride), prepare, stride)
+    model = DirectModel(_as_compared(network, prepare, images[0], exact, stride), prepare, stride)
     # Images of one size: the last one, which is no multiple of anything, and its mirror image.
     pair = [images[-1], np.ascontiguousarray(images[-1][:, ::-1])]
 
@@ -108,7 +108,7 @@ def verify_saved_model(
     return rows
 
 
-class _Model:
+class DirectModel:
     """The model run directly, on images of any sizes: what `serving_default` has to return.
 
     Args:

@@ -13,6 +13,12 @@ from kmax_tf.build.inference import Inference
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.export import export as export_module
 from kmax_tf.export.export import ExportOptions, export_saved_model, version_folder
+from kmax_tf.export.precision_cost import (
+    FOUND_AGAIN,
+    SAME_CLASS,
+    SAME_SEGMENT,
+    SCORE_DIFFERENCE,
+)
 from kmax_tf.export.verify import Comparison
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
 
@@ -66,8 +72,8 @@ def test_existing_versions_are_left_alone(inference, tmp_path):
 def test_the_card_is_made_from_the_finished_model(inference, tmp_path, monkeypatch):
     seen = []
 
-    def describe(folder, saved_model, comparisons):
-        seen.append(len(comparisons))
+    def describe(folder, saved_model, verification):
+        seen.append(len(verification.comparisons))
         assert sorted(saved_model.signatures) == ["image_tensor", "serving_default"]
         assert (folder / "saved_model.pb").exists()
         assert not (tmp_path / "1").exists()  # What is served never changes.
@@ -79,8 +85,30 @@ def test_the_card_is_made_from_the_finished_model(inference, tmp_path, monkeypat
         lambda folder, card: (folder / "assets.extra" / "card").write_text(card["name"]),
     )
     report = export(inference, tmp_path, describe=describe)
-    assert seen == [len(report.comparisons)]
+    assert seen == [len(report.verification.comparisons)]
     assert (report.folder / "assets.extra" / "card").read_text() == "toy"
+
+
+def test_a_half_type_is_compared_with_float32(inference, tmp_path):
+    """Not at all where no float32 model is given, and it fails only where it is absurd."""
+    assert export(inference, tmp_path).verification.precision_cost == ()
+    exact, other = ToyNetwork(), ToyNetwork()
+    other.thresholds.assign([0.0, 30.0])  # Everything is bright.
+    costs = {}
+    for version, network in ((2, exact), (3, other)):
+        report = export_saved_model(
+            inference,
+            OPTIONS,
+            export_dir=tmp_path,
+            version=version,
+            images=IMAGES,
+            reference=lambda: Inference(network, prepare, SIZE, INFO),  # noqa: B023
+        )
+        costs[version] = {row.measure: row.mean for row in report.verification.precision_cost}
+        assert report.passed == (tmp_path / str(version)).exists() == (version == 2)
+    assert costs[2] == {SAME_CLASS: 1, SAME_SEGMENT: 1, FOUND_AGAIN: 1, SCORE_DIFFERENCE: 0}
+    bright = [np.mean(image[: SIZE[0], : SIZE[1], 0] > 170) for image in IMAGES]
+    assert costs[3][SAME_CLASS] == pytest.approx(np.mean(bright))
 
 
 def test_a_free_size_is_exported_and_verified(inference, tmp_path):

@@ -18,6 +18,7 @@ CARD = {
     "post_processing": {"overlapping_threshold": 0.5},
     "latency": None,
     "comparison": [{"output": "panoptic", "difference": 0.0}],
+    "precision_cost": [],
     "config": 'experiment_name: "toy"\n',
 }
 
@@ -38,6 +39,10 @@ def test_markdown_holds_every_fact():
     ):
         assert line in text.splitlines()
     assert "Not known." in format_model_card({**CARD, "metrics": {}})
+    cost = [{"measure": "pixels of the same class", "mean": 0.99, "worst": 0.9}]
+    lines = format_model_card({**CARD, "precision_cost": cost}).splitlines()
+    assert "| pixels of the same class | 0.99 | 0.9 |" in lines
+    assert not [line for line in text.splitlines() if "Cost of half" in line]
 
 
 def test_both_files_are_written(tmp_path):

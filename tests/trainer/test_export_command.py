@@ -61,9 +61,12 @@ def test_exports_and_verifies(checkpoint, tmp_path, capsys):
 def test_half_type_free_size_and_all_outputs(checkpoint, tmp_path, capsys):
     flags = [f"--config_file={tiny.CONFIG}", f"--checkpoint={checkpoint}"]
     flags += [f"--export_dir={tmp_path}", "--no_latency"]
-    half = ["--precision=bfloat16", "--input_size=free", "--outputs=scores,mask_logits"]
+    half = ["--precision=bfloat16", "--input_size=free", "--outputs=semantic,scores,mask_logits"]
     assert cli.main(["export", *flags, *half]) == 0
-    assert "DIFFERS" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "DIFFERS" not in out
+    assert "the SavedModel against the float32 model" in out
+    assert "pixels of the same class" in out
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     stored = [variable.dtype for variable in loaded.weights]
     assert stored.count(tf.bfloat16) > 50
@@ -74,6 +77,8 @@ def test_half_type_free_size_and_all_outputs(checkpoint, tmp_path, capsys):
     assert "panoptic" not in outputs
     card = json.loads((tmp_path / "1" / "assets.extra" / "model_card.json").read_text())
     assert card["latency"] is None
+    assert [row["measure"] for row in card["precision_cost"]] == ["pixels of the same class"]
+    assert 0.5 < card["precision_cost"][0]["worst"] <= 1
     assert card["facts"]["weights stored in"] == "kernels bfloat16, the rest float32"
 
 
