@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="labels.json of the model, or the folder that `kmax export` wrote",
     )
     parser.add_argument("--rest", action="store_true", help="REST instead of gRPC")
-    parser.add_argument("--version", type=int, help="of the model (default: the newest)")
+    version = parser.add_mutually_exclusive_group()
+    version.add_argument("--version", type=int, help="of the model (default: the newest)")
+    version.add_argument(
+        "--version_label", metavar="LABEL", help="of the version in the server's config: stable"
+    )
     parser.add_argument(
         "--batch_size", type=int, default=1, metavar="N", help="images in a request (default: 1)"
     )
@@ -60,6 +64,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how often a failed request is repeated (default: 3)",
     )
+
+    _add_connection_arguments(parser)
+
+
+def _add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--path",
+        default="",
+        metavar="/PATH",
+        help="before /v1/models, where --rest goes to a proxy that serves several models",
+    )
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="sent with every request (gRPC: as metadata), such as a token; may be repeated",
+    )
+    parser.add_argument("--tls", action="store_true", help="encrypt; each flag below implies it")
+    parser.add_argument(
+        "--tls_authority",
+        metavar="PEM",
+        help="certificates that may have signed the server's (default: the usual ones)",
+    )
+    parser.add_argument("--tls_certificate", metavar="PEM", help="of the client, if asked for")
+    parser.add_argument("--tls_key", metavar="PEM", help="of that certificate, no password")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -154,20 +184,28 @@ def _readable(
 
 
 def _connect(arguments: argparse.Namespace) -> Transport:
-    from kmax_tf.serving_client.transport import check_address
+    from kmax_tf.serving_client.security import Tls, parse_header
+    from kmax_tf.serving_client.transport import check_address, check_path
 
     if arguments.timeout <= 0:
         raise ValueError(f"`--timeout` must be above 0; received {arguments.timeout}.")
     address = check_address(arguments.address)
+    if arguments.path and not arguments.rest:
+        raise ValueError(f"`--path` needs `--rest`, gRPC has none; received {arguments.path}.")
+    tls = Tls(arguments.tls_authority, arguments.tls_certificate, arguments.tls_key)
     options = {
         "model_name": arguments.model_name,
         "version": arguments.version,
         "timeout": arguments.timeout,
+        "label": arguments.version_label,
+        "tls": tls if arguments.tls or any(tls) else None,
+        "headers": [parse_header(text) for text in arguments.header],
     }
     if arguments.rest:
         from kmax_tf.serving_client.rest_transport import RestTransport
 
-        return RestTransport(address, **options)
+        path = check_path(arguments.path) if arguments.path else ""
+        return RestTransport(address, path=path, **options)
     from kmax_tf.serving_client.grpc_transport import GrpcTransport
 
     return GrpcTransport(address, **options)

@@ -70,6 +70,16 @@ def check_address(address: str) -> str:
     return address
 
 
+def check_path(path: str) -> str:
+    """Returns the path before `/v1/models`; raises ValueError for anything else."""
+    if not re.fullmatch(r"(/[A-Za-z0-9_.~%-]+)+/?", path):
+        raise ValueError(
+            f"`--path` must be what an address has before /v1/models, such as /serving; received "
+            f"{path!r}."
+        )
+    return path
+
+
 def check_outputs(outputs: Outputs, count: int) -> Outputs:
     """Refuses an answer that is not one of `kmax export`.
 

@@ -7,16 +7,20 @@ import concurrent.futures
 import contextlib
 import http.server
 import json
+import pathlib
 import queue
+import ssl
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+import types
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+VERSION, LABEL = 1, "stable"
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
@@ -68,15 +72,56 @@ class Runner:
                 start = end
 
 
+class Access(NamedTuple):
+    """Who may ask, and how.
+
+    Attributes:
+      certificate: files of the server's certificate and key; None = without encryption.
+      client: file of the certificate that clients have to show; None = none.
+      headers: every request has to have them.
+      path: REST only, before `/v1`.
+    """
+
+    certificate: Optional[Tuple[str, str]] = None
+    client: Optional[str] = None
+    headers: Mapping[str, str] = types.MappingProxyType({})
+    path: str = ""
+
+    def credentials(self) -> grpc.ServerCredentials:
+        assert self.certificate is not None
+        certificate, key = (pathlib.Path(path).read_bytes() for path in self.certificate)
+        client = None if self.client is None else pathlib.Path(self.client).read_bytes()
+        return grpc.ssl_server_credentials(
+            [(key, certificate)], client, require_client_auth=client is not None
+        )
+
+    def context(self) -> ssl.SSLContext:
+        assert self.certificate is not None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.certificate)
+        if self.client is not None:
+            context.load_verify_locations(self.client)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, name: str, run: Runner) -> None:
+    def __init__(self, name: str, run: Runner, access: Access) -> None:
         self._name = name
         self._run = run
+        self._access = access
 
     def Predict(self, request: Any, context: Any) -> predict_pb2.PredictResponse:  # noqa: N802
         spec = request.model_spec
+        if not dict(self._access.headers).items() <= dict(context.invocation_metadata()).items():
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
         if spec.name != self._name:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {spec.name}")
+        if spec.HasField("version") and spec.version.value != VERSION:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {spec.version.value}")
+        if spec.version_label not in ("", LABEL):
+            message = f"Unrecognized servable version label: {spec.version_label}"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
         if spec.signature_name != "serving_default":
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Serving signature key not found.")
         try:
@@ -88,19 +133,32 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             if name not in outputs:
                 message = f"output tensor alias not found in signature: {name}"
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
-            response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
+            response.outputs[name].CopyFrom(_as_fields(outputs[name]))
         return response
 
 
+def _as_fields(value: np.ndarray) -> Any:
+    """As TensorFlow Serving writes it unless told otherwise: number by number, not as bytes."""
+    result = tf.make_tensor_proto(value)
+    if result.tensor_content:
+        field = result.int_val if value.dtype == np.int32 else result.float_val
+        result.tensor_content = b""
+        field.extend(value.ravel().tolist())
+    return result
+
+
 @contextlib.contextmanager
-def grpc_server(name: str, run: Runner) -> Iterator[str]:
+def grpc_server(name: str, run: Runner, access: Access = Access()) -> Iterator[str]:  # noqa: B008
     """Serves a model over gRPC on the loopback; yields HOST:PORT."""
     pool = concurrent.futures.ThreadPoolExecutor(8)
     server = grpc.server(pool, options=UNLIMITED)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        _PredictionService(name, run), server
+        _PredictionService(name, run, access), server
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    if access.certificate is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", access.credentials())
     server.start()
     try:
         yield f"127.0.0.1:{port}"
@@ -109,16 +167,18 @@ def grpc_server(name: str, run: Runner) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def rest_server(name: str, run: Runner) -> Iterator[str]:
+def rest_server(name: str, run: Runner, access: Access = Access()) -> Iterator[str]:  # noqa: B008
     """Serves a model over REST on the loopback; yields HOST:PORT."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path not in (
-                f"/v1/models/{name}:predict",
-                f"/v1/models/{name}/versions/1:predict",
-            ):
+            if not dict(access.headers).items() <= dict(self.headers).items():
+                self._answer(401, {"error": "who are you?"})
+                return
+            versions = ("", f"/versions/{VERSION}", f"/labels/{LABEL}")
+            served = [f"{access.path}/v1/models/{name}{version}:predict" for version in versions]
+            if self.path not in served:
                 self._answer(404, {"error": f"Servable not found for request: {self.path}"})
                 return
             files = [base64.b64decode(row["image_bytes"]["b64"]) for row in body["instances"]]
@@ -145,6 +205,8 @@ def rest_server(name: str, run: Runner) -> Iterator[str]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if access.certificate is not None:
+        server.socket = access.context().wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"127.0.0.1:{server.server_address[1]}"

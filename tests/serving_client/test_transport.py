@@ -11,6 +11,7 @@ from kmax_tf.serving_client.transport import (
     RequestError,
     check_address,
     check_outputs,
+    check_path,
 )
 
 
@@ -23,6 +24,17 @@ def test_addresses(address):
 def test_no_addresses(address):
     with pytest.raises(ValueError, match="HOST:PORT"):
         check_address(address)
+
+
+@pytest.mark.parametrize("path", ["/serving", "/a/b-c/", "/%20"])
+def test_paths(path):
+    assert check_path(path) == path
+
+
+@pytest.mark.parametrize("path", ["serving", "/", "//x", "/a b", "/a?b", "https://x/y"])
+def test_no_paths(path):
+    with pytest.raises(ValueError, match="`--path` must be what an address has"):
+        check_path(path)
 
 
 def test_answers_have_all_outputs_and_a_row_per_file():

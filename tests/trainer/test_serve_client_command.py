@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.export.toy import toy_image
-from tests.serving.servers import Runner, grpc_server, rest_server
+from tests.serving.servers import Access, Runner, grpc_server, rest_server
 from tests.serving.toy_export import export_toy
 from trainer import cli
 
@@ -58,6 +58,15 @@ def test_the_same_files_as_predict(rest, saved_model, images, tmp_path, capsys):
         assert same, name
 
 
+def test_a_label_a_path_and_a_token(saved_model, images, tmp_path):
+    access = Access(headers={"Authorization": "Bearer x"}, path="/serving")
+    with rest_server("toy", Runner(saved_model), access) as address:
+        flags = ["--rest", "--path=/serving", "--version_label=stable", "--retries=0"]
+        flags += ["--header=Authorization: Bearer x", images / "0.jpg"]
+        assert send(address, saved_model, tmp_path, *flags) == 0
+        assert send(address, saved_model, tmp_path, *flags[:3], images / "0.jpg") == 1
+
+
 def test_broken_images_are_named_and_the_others_answered(saved_model, images, tmp_path, capsys):
     (tmp_path / "broken.jpg").write_bytes((images / "0.jpg").read_bytes()[:200])
     with grpc_server("toy", Runner(saved_model)) as address:
@@ -103,6 +112,10 @@ def test_no_server_is_one_sentence_per_image(saved_model, images, tmp_path, caps
         ("--labels=nothing", "`--labels` must be a labels.json or a folder"),
         ("--timeout=0", "`--timeout` must be above 0"),
         ("--batch_size=0", "`batch_size` must be at least 1"),
+        ("--path=/serving", "`--path` needs `--rest`"),
+        ("--header=token", "`--header` must be NAME:VALUE"),
+        ("--tls_authority=nowhere.pem", "`--tls_authority` must be a PEM file"),
+        ("--tls_key=nowhere.pem", "`--tls_certificate` and `--tls_key` belong together"),
         ("nowhere.jpg", "Image nowhere.jpg does not exist"),
     ],
 )
