@@ -113,7 +113,9 @@ def _image(folder) -> str:
     return str(path)
 
 
-def test_averaged_weights_are_exported_unless_raw_ones_are_asked_for(tmp_path, capfd):
+def test_averaged_weights_are_exported_unless_raw_ones_are_asked_for(tmp_path, capfd, monkeypatch):
+    # Seconds, and not what this is about.
+    monkeypatch.setattr(export_module, "verify_saved_model", lambda *_, **__: [])
     config = load_config(tiny.CONFIG, tiny.WITHOUT_THRESHOLDS)
     models = [build_model(config), build_model(config)]
     for seed, model in enumerate(models):
@@ -127,16 +129,17 @@ def test_averaged_weights_are_exported_unless_raw_ones_are_asked_for(tmp_path, c
         flags += ["--set", override]
     image = np.random.RandomState(0).randint(0, 255, (60, 50, 3)).astype(np.uint8)
     panoptic = {}
-    for name, model, extra in (("averaged", averaged, []), ("raw", raw, ["--raw_weights"])):
+    for name, extra in (("averaged", []), ("raw", ["--raw_weights"])):
         folder = tmp_path / name
-        assert cli.main(["export", *flags, f"--export_dir={folder}", *extra]) == 0
+        chosen = [f"--export_dir={folder}", "--outputs=panoptic,semantic", "--no_latency", *extra]
+        assert cli.main(["export", *flags, *chosen]) == 0
         said = "moving average of the weights" in capfd.readouterr().err
         assert said == (name == "averaged")
         panoptic[name] = Predictor(saved_model=folder)(image).panoptic
-        expected = Predictor(config, model=model)(image).panoptic
-        from_checkpoint = Predictor(config, checkpoint=checkpoint, raw_weights=bool(extra))
-        np.testing.assert_array_equal(from_checkpoint(image).panoptic, panoptic[name])
-        assert np.mean(expected != panoptic[name]) < 1e-3  # Folded batch norms round elsewhere.
+    expected = Predictor(config, model=averaged)(image).panoptic
+    assert np.mean(expected != panoptic["averaged"]) < 1e-3  # Folded batch norms round elsewhere.
+    from_checkpoint = Predictor(config, checkpoint=checkpoint, raw_weights=True)
+    np.testing.assert_array_equal(from_checkpoint(image).panoptic, panoptic["raw"])
     assert np.mean(panoptic["raw"] != panoptic["averaged"]) > 0.1
 
 
