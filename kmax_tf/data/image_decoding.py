@@ -15,6 +15,8 @@ from kmax_tf.image_limits import MAX_IMAGE_PIXELS, MAX_IMAGE_SIDE, MAX_JPEG_SCAN
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
 _SCAN_START = b"\xff\xda"
+_PNG_END = b"IEND"
+_JPEG_END = b"\xff\xd9"
 _HEADER_BYTES = 24  # of a PNG: signature, length and name of the first chunk, width, height
 
 
@@ -41,6 +43,12 @@ def decode_image(content: tf.Tensor, *, place: Sequence[Any]) -> tf.Tensor:
     )
     with tf.control_dependencies([known] if known is not None else []):
         content = tf.identity(content)
+    # The decoders refuse such files too, but do not say which image it was.
+    whole = tf.debugging.Assert(
+        _has_end(content, is_png), [*place, "is cut off: the end of the file is missing."]
+    )
+    with tf.control_dependencies([whole] if whole is not None else []):
+        content = tf.identity(content)
     size, scans = tf.cond(is_png, lambda: (_png_size(header), 0), lambda: _jpeg_facts(content))
     few = tf.debugging.Assert(
         tf.reduce_all(size <= MAX_IMAGE_SIDE) & (tf.reduce_prod(size) <= MAX_IMAGE_PIXELS),
@@ -57,6 +65,15 @@ def decode_image(content: tf.Tensor, *, place: Sequence[Any]) -> tf.Tensor:
     return image
 
 
+def _has_end(content: tf.Tensor, is_png: tf.Tensor) -> tf.Tensor:
+    """Whether what ends a PNG or JPEG is there, bool; anything may follow it.
+
+    A JPEG may also hold a smaller one, which has an end too.
+    """
+    end = tf.where(is_png, _PNG_END, _JPEG_END)
+    return tf.size(_split(content, end, 1)) > 1
+
+
 def _png_size(header: tf.Tensor) -> tf.Tensor:
     """Height and width, int64 [2], that a PNG announces; from its first 24 bytes."""
     numbers = tf.io.decode_raw(tf.strings.substr(header, 16, 8), tf.uint8)
@@ -69,7 +86,9 @@ def _png_size(header: tf.Tensor) -> tf.Tensor:
 def _jpeg_facts(content: tf.Tensor) -> Sequence[tf.Tensor]:
     """Height and width, int64 [2], and the number of scans, int32."""
     size = tf.cast(tf.io.extract_jpeg_shape(content)[:2], tf.int64)
-    parts = tf.raw_ops.StringSplitV2(
-        input=content[tf.newaxis], sep=_SCAN_START, maxsplit=MAX_JPEG_SCANS + 1
-    )
-    return size, tf.size(parts.values) - 1
+    return size, tf.size(_split(content, _SCAN_START, MAX_JPEG_SCANS + 1)) - 1
+
+
+def _split(content: tf.Tensor, separator: Any, most: int) -> tf.Tensor:
+    """The parts of a string scalar, at most `most` + 1."""
+    return tf.raw_ops.StringSplitV2(input=content[tf.newaxis], sep=separator, maxsplit=most).values

@@ -74,6 +74,20 @@ def test_other_formats_are_refused(kind):
         decode(encode(8, 8, kind))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_what_is_cut_off_is_named(kind):
+    """Exactly what TensorFlow's decoders refuse for it, too; what follows the end does no harm."""
+    content = encode(16, 24, kind)
+    end = content.rindex({"JPEG": b"\xff\xd9", "PNG": b"IEND"}[kind])
+    for length in (end + 1, len(content) // 2, 40):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            tf.io.decode_image(content[:length])
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            decode(content[:length])
+        assert "[Image] [a.jpg] [is cut off: the end of the file is missing.]" in str(caught.value)
+    np.testing.assert_array_equal(decode(content + b"more"), decode(content))
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", encode(9, 9, "PNG")[:60], b"P" * 99]
 )

@@ -32,7 +32,7 @@ def test_what_is_needed_comes_back(grpc_address, runner):
 @pytest.mark.parametrize(
     ("files", "options", "fault", "message"),
     [
-        ([FILES[0][:50]], {}, Fault.CONTENT, "INVALID_ARGUMENT.*PNG"),
+        ([FILES[0][:50]], {}, Fault.CONTENT, "INVALID_ARGUMENT.*is cut off"),
         ([b""], {}, Fault.CONTENT, "must be a JPEG or PNG"),
         (FILES, {"model_name": "other"}, Fault.FINAL, "NOT_FOUND.*other"),
         (FILES, {"timeout": 1e-6}, Fault.BUSY, "DEADLINE_EXCEEDED"),

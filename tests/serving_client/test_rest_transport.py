@@ -39,7 +39,7 @@ def test_what_is_needed_comes_back(rest_address, runner, which):
 @pytest.mark.parametrize(
     ("files", "options", "fault", "message"),
     [
-        ([FILES[0][:50]], {}, Fault.CONTENT, "HTTP 400.*PNG"),
+        ([FILES[0][:50]], {}, Fault.CONTENT, "HTTP 400.*is cut off"),
         ([b""], {}, Fault.CONTENT, "must be a JPEG or PNG"),
         (FILES, {"model_name": "other"}, Fault.FINAL, "HTTP 404.*other"),
         (FILES, {"version": 7}, Fault.FINAL, "HTTP 404"),
