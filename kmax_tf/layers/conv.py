@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import tensorflow as tf
 
 from kmax_tf.layers.activation import activation_function
+from kmax_tf.layers.depthwise import depthwise_conv
 from kmax_tf.layers.norm import BatchNorm, NormSettings
 
 
@@ -225,7 +226,7 @@ class DepthwiseConvNorm(tf.keras.layers.Layer):
         )
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        outputs = tf.nn.depthwise_conv2d(inputs, self.depthwise_kernel, [1, 1, 1, 1], "SAME")
+        outputs = depthwise_conv(inputs, self.depthwise_kernel, training=training)
         bias, norm = _bias_and_norm(None, self.norm, training)
         if norm is None:
             return self._activate(tf.nn.bias_add(outputs, bias), training)

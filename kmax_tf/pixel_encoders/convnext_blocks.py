@@ -7,6 +7,7 @@ from typing import Any, Dict, Sequence
 import tensorflow as tf
 
 from kmax_tf.layers.activation import gelu
+from kmax_tf.layers.depthwise import depthwise_conv
 from kmax_tf.layers.drop_path import DropPath
 from kmax_tf.layers.norm import LayerNorm
 from kmax_tf.shapes import dimensions
@@ -89,9 +90,9 @@ class DepthwiseConv(tf.keras.layers.Layer):
         )
         self.bias = self.add_weight(name="bias", shape=[channels], initializer="zeros")
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         kernel = tf.reshape(self.kernel, [self.size, self.size, -1, 1])
-        outputs = tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], "SAME")
+        outputs = depthwise_conv(inputs, kernel, training=training)
         return tf.nn.bias_add(outputs, self.bias)
 
     def get_config(self) -> Dict[str, Any]:
@@ -127,7 +128,8 @@ class ConvNeXtBlock(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         # On a list of pixels TensorFlow fuses a product with its bias and, in newer versions, with
         # the built-in GELU; ours has the quicker gradient.
-        rows = tf.reshape(self.depthwise(inputs), [-1, inputs.shape[-1]])
+        features = self.depthwise(inputs, training=training)
+        rows = tf.reshape(features, [-1, inputs.shape[-1]])
         hidden = self.expand(self.norm(rows, training=training))
         hidden = gelu(hidden, training) if training else tf.nn.gelu(hidden)
         residual = tf.reshape(self.project(hidden), dimensions(inputs)) * self.layer_scale
