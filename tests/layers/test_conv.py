@@ -66,6 +66,33 @@ def test_pointwise_convolution_is_a_convolution():
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("size", "dilation", "taps"),
+    [
+        ((9, 9), 12, (1, 1)),
+        ((9, 20), 12, (1, 3)),
+        ((13, 12), 12, (3, 1)),
+        ((13, 13), 12, (3, 3)),
+        ((5, 2), 2, (5, 1)),
+        ((4, 3), 2, (3, 3)),
+    ],
+)
+def test_taps_that_see_only_padding_are_left_out(size, dilation, taps):
+    inputs = random_tensor(1, *size, 2)
+    layer = ConvNorm(4, kernel_size=5 if dilation == 2 else 3, dilation=dilation, norm=NORM)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs)
+        expected = tf.nn.conv2d(inputs, layer.kernel, 1, "SAME", dilations=dilation) * SHRINK
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    for source in (inputs, layer.kernel):
+        gradients = [tape.gradient(value, source) for value in (outputs, expected)]
+        np.testing.assert_allclose(*gradients, atol=1e-5)
+    assert layer._kernel_inside(inputs.shape[1:3]).shape == (*taps, 2, 4)
+    dynamic = tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 2])])
+    np.testing.assert_allclose(dynamic(inputs), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(2, 5, 3), (2, 4, 5, 3)])
 def test_linear(shape):
     layer = run_layer_test(
