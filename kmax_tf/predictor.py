@@ -23,6 +23,7 @@ from typing import (
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.data.image_files import ImageSource, find_images, read_image
@@ -107,7 +108,7 @@ class Predictor:
     @overload
     def __call__(
         self,
-        image: List[ImageSource],
+        image: Union[List[ImageSource], Tuple[ImageSource, ...]],
         *,
         tile: Optional[TileSize] = None,
         tile_overlap: Optional[int] = None,
@@ -116,7 +117,7 @@ class Predictor:
 
     def __call__(
         self,
-        image: Union[ImageSource, List[ImageSource]],
+        image: Union[ImageSource, Sequence[ImageSource]],
         *,
         tile: Optional[TileSize] = None,
         tile_overlap: Optional[int] = None,
@@ -135,21 +136,21 @@ class Predictor:
           batch_size: how many images of a list, or tiles, go through the network together.
 
         Returns:
-          One result, or a list of them for a list.
+          One result, or a list of them for a list or tuple.
 
         Raises:
           ValueError: an image is missing or cannot be read, or an option does not fit.
           NonFinitePredictionError: the model's logits are not finite.
         """
         options = {"tile": tile, "tile_overlap": tile_overlap, "batch_size": batch_size}
-        if isinstance(image, list):
+        if isinstance(image, (list, tuple)):
             return [result for _, result in self.stream(image, **options)]
         pixels = read_image(image)
         return self._predict([pixels], [_name(image)], _Options.check(**options))[0]
 
     def stream(
         self,
-        sources: Iterable[ImageSource],
+        sources: Union[ImageSource, Iterable[ImageSource]],
         *,
         tile: Optional[TileSize] = None,
         tile_overlap: Optional[int] = None,
@@ -159,7 +160,8 @@ class Predictor:
         """Predicts any number of images, one batch after the other.
 
         Args:
-          sources: as a single call takes them; a folder stands for the images in it.
+          sources: as a single call takes them, or one of them; a folder stands for the images in
+            it.
           tile: as in a call.
           tile_overlap: as in a call.
           batch_size: as in a call.
@@ -174,6 +176,8 @@ class Predictor:
           NonFinitePredictionError: as in a call.
         """
         options = _Options.check(tile=tile, tile_overlap=tile_overlap, batch_size=batch_size)
+        if isinstance(sources, (str, os.PathLike, bytes, np.ndarray, Image.Image)):
+            sources = [sources]  # Its letters, bytes or rows are no images.
         for chunk in _chunks(_expand(sources), options.batch_size):
             readable = []
             for source in chunk:

@@ -73,8 +73,21 @@ def test_exif_rotation_is_applied(predictor):
 
 
 def test_a_list_gives_a_list(predictor):
-    results = predictor([toy_image(10, 20), toy_image(30, 15)])
-    assert [result.panoptic.shape for result in results] == [(10, 20), (30, 15)]
+    for kind in (list, tuple):
+        results = predictor(kind([toy_image(10, 20), toy_image(30, 15)]))
+        assert [result.panoptic.shape for result in results] == [(10, 20), (30, 15)]
+
+
+def test_a_stream_of_one_source(predictor, tmp_path):
+    image = Image.fromarray(toy_image(20, 40))
+    image.save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    array = np.asarray(image)
+    for source in (tmp_path, str(tmp_path), tmp_path / "a.png", content, array, image):
+        shapes = [result.panoptic.shape for _, result in predictor.stream(source)]
+        assert shapes == [(20, 40)]
+    shapes = [result.panoptic.shape for _, result in predictor.stream(each for each in [array] * 3)]
+    assert shapes == [(20, 40)] * 3
 
 
 def test_files_of_a_result(predictor, tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 from kmax_tf.build.config import load_config
 from kmax_tf.data.video_files import is_video
 from trainer.arguments import add_model_arguments, split_list
-from trainer.named_images import describe_result, unique_names
+from trainer.named_images import describe_file, describe_result, unique_names
 from trainer.user_errors import INTERRUPTED, USER_ERROR
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _predict_all(
             )
             done += 1
             number = done + len(unreadable)
-            progress = f"[{number}/{len(named)}] {path}"
+            progress = f"[{number}/{len(named)}] {describe_file(path, names[path])}"
             if not start:  # The first image also loads and traces: it says nothing about the rest.
                 start, first = time.monotonic(), number
             elif number < len(named):

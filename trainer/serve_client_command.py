@@ -7,7 +7,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING, Iterator, List, Sequence, Tuple
 
-from trainer.named_images import describe_result, unique_names
+from trainer.named_images import describe_file, describe_result, unique_names
 from trainer.user_errors import FAULT, INTERRUPTED, USER_ERROR
 
 if TYPE_CHECKING:
@@ -158,7 +158,8 @@ def _send_all(
                 continue
             result.write(writer, name=name, image_file=request.path.name)
             done += 1
-            print(f"[{done + len(codes)}/{len(named)}] {request.path}", flush=True)
+            file = describe_file(request.path, name)
+            print(f"[{done + len(codes)}/{len(named)}] {file}", flush=True)
             print(f"{describe_result(result)}\n", flush=True)
     except KeyboardInterrupt:
         print(f"Interrupted after {done} of {len(named)} images.")

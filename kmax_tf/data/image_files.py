@@ -55,8 +55,9 @@ def read_image(source: ImageSource) -> np.ndarray:
       uint8 [H, W, 3], RGB.
 
     Raises:
-      ValueError: the file is missing, is not an image or is damaged, exceeds a limit of
-        `image_limits`, its values have more than 16 bits, or the array does not fit.
+      ValueError: the source is nothing of these; the file is missing, is not an image or is
+        damaged, exceeds a limit of `image_limits`, its values have more than 16 bits, or the array
+        does not fit.
     """
     if isinstance(source, np.ndarray):
         return _checked_array(source)
@@ -70,11 +71,18 @@ def read_image(source: ImageSource) -> np.ndarray:
         if len(source) > MAX_IMAGE_BYTES:
             raise ValueError(f"An image may have {MAX_IMAGE_BYTES} bytes; received {len(source)}.")
         return _decode(source, "the given bytes")
+    if not isinstance(source, (str, os.PathLike)):
+        raise ValueError(
+            "`image` must be a path, the bytes of a file, a PIL image or a uint8 array; received "
+            f"{type(source).__name__}."
+        )
     path = pathlib.Path(source)
     try:
         content = read_image_bytes(path)
     except FileNotFoundError:
         raise ValueError(f"Image {path} does not exist.") from None
+    except IsADirectoryError:
+        raise ValueError(f"Image {path} is a folder; give it in a list.") from None
     except OSError as error:
         raise ValueError(f"Image {path} cannot be read: {error.strerror}.") from None
     except FileTooLargeError as error:
@@ -120,7 +128,11 @@ def find_images(sources: Iterable[Union[str, os.PathLike]]) -> List[pathlib.Path
     found: List[pathlib.Path] = []
     for source in map(pathlib.Path, sources):
         if source.is_dir():
-            inside = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
+            inside = sorted(
+                path
+                for path in source.iterdir()
+                if path.suffix.lower() in SUFFIXES and not path.is_dir()
+            )
             if not inside:
                 raise ValueError(f"Folder {source} holds no image ({', '.join(SUFFIXES)}).")
             found += inside

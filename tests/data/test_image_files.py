@@ -131,7 +131,7 @@ def test_unreadable_images_are_named(tmp_path, pixels):
             read_image(tmp_path / "half.jpg")
     with pytest.raises(ValueError, match=r"float64 \[4, 4, 3\]"):
         read_image(np.zeros((4, 4, 3)))
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="is a folder; give it in a list"):
         read_image(tmp_path)
 
 
@@ -142,9 +142,17 @@ def test_folders_are_listed_once_and_sorted(tmp_path, pixels):
     assert [path.name for path in found] == ["a.JPG", "b.png"]
     with pytest.raises(ValueError, match="does not exist"):
         find_images([tmp_path / "missing"])
+    (tmp_path / "folder.png").mkdir()  # Called like an image.
+    assert find_images([tmp_path]) == found
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no image"):
         find_images([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("source", [None, 3, io.BytesIO(b"x"), (x for x in ())])
+def test_other_sources_are_named(source):
+    with pytest.raises(ValueError, match=f"`image` must be .*received {type(source).__name__}"):
+        read_image(source)
 
 
 @pytest.mark.parametrize("size", [HUGE, LARGE, (1, 70_000)])
