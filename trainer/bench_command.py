@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
       ValueError: the config is at fault, or flags contradict each other.
-      FloatingPointError: the loss of the model is not finite.
+      FloatingPointError: the loss of the model is not finite, or above its limit.
     """
     _require_consistent(arguments)
     config = load_bench_config(

@@ -15,13 +15,18 @@ from trainer import preflight
 from trainer.accumulation import require_parts
 from trainer.activation_memory import estimate_activations
 from trainer.data_errors import explaining_bad_records
+from trainer.distribution import require_divisible
 from trainer.solver import describe_learning_rate, require_available
 
 _GIB = 1024.0**3
 
 
 def run_check(
-    config: experiment_pb2.ExperimentOptions, mode: str, *, starts_anew: bool = True
+    config: experiment_pb2.ExperimentOptions,
+    mode: str,
+    *,
+    starts_anew: bool = True,
+    num_replicas: int = 1,
 ) -> int:
     """Reads a batch of every data set, builds the model, and prints what was found.
 
@@ -29,19 +34,18 @@ def run_check(
       config: checked.
       mode: decides which data sets are read.
       starts_anew: whether the run has no checkpoint yet, so that initial weights are loaded.
+      num_replicas: devices that share a batch.
 
     Raises:
-      ValueError: a record is at fault, or the initial weights do not fit.
+      ValueError: a record is at fault, or batch size or initial weights do not fit.
     """
     require_same_classes(config)
     lines: List[str] = [f"experiment   {config.experiment_name}"]
     if mode in preflight.TRAINING_MODES:
         require_available(config.trainer_options.solver_options)
-        require_parts(
-            config.train_dataset_options.batch_size,
-            config.trainer_options.accumulation_steps,
-            num_replicas=1,
-        )
+        batch = config.train_dataset_options.batch_size
+        require_divisible(batch, num_replicas, "train_dataset_options.batch_size")
+        require_parts(batch, config.trainer_options.accumulation_steps, num_replicas)
         lines += _describe_data(config, "train_dataset_options")
     if mode in preflight.EVALUATING_MODES:
         lines += _describe_data(config, "eval_dataset_options")
@@ -56,6 +60,8 @@ def run_check(
     solver = config.trainer_options.solver_options
     if mode in preflight.TRAINING_MODES:
         batch = config.train_dataset_options.batch_size
+        if num_replicas > 1:
+            lines.append(f"devices      {num_replicas}, {batch // num_replicas} images each")
         steps = solver.training_number_of_steps
         records = find_source(config.train_dataset_options).total
         lines.append(

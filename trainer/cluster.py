@@ -75,7 +75,8 @@ def split_address(address: str) -> Tuple[str, int]:
       ValueError: it has another form; the message lacks where the address comes from.
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= _LARGEST_PORT:
+    spaced = any(character.isspace() for character in address)
+    if spaced or not host or not port.isdecimal() or not 0 < int(port) <= _LARGEST_PORT:
         raise ValueError(f"an address must be `host:port`; received {address!r}.")
     return host.strip("[]"), int(port)
 
@@ -146,7 +147,8 @@ def _read_tf_config(description: str) -> Tuple[Tuple[str, ...], int]:
             )
     kind, index = task.get("type"), task.get("index")
     members = jobs.get(kind) if isinstance(kind, str) else None
-    if members is None or not isinstance(index, int) or not 0 <= index < len(members):
+    # A bool is an int, too.
+    if members is None or type(index) is not int or not 0 <= index < len(members):
         raise ValueError(
             f"{TF_CONFIG} must name a member of `cluster` in `task.type` and `task.index`; "
             f"received {kind!r} and {index!r}."

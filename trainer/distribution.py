@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Callable, Optional, Tuple
 
 import tensorflow as tf
 
-from trainer.cluster import Cluster
+from trainer.cluster import Cluster, split_address
 
 _WORKER = "worker"
+
+_TPU_ANSWER_SECONDS = 10.0
+"""A host of a TPU that does not answer by then is not there; TensorFlow would wait without end."""
 
 MakeDataset = Callable[[Tuple[int, int]], tf.data.Dataset]
 """(index, count) of a share -> endless batches of that share of every global batch."""
@@ -17,7 +21,7 @@ MakeDataset = Callable[[Tuple[int, int]], tf.data.Dataset]
 def create_strategy(
     *, num_gpus: Optional[int], tpu: Optional[str], cluster: Optional[Cluster] = None
 ) -> tf.distribute.Strategy:
-    """The strategy that the flags ask for.
+    """The strategy that the flags ask for, as `require_devices` has them.
 
     With a cluster it returns once all workers have come, and TensorFlow must not have computed
     anything before.
@@ -30,22 +34,11 @@ def create_strategy(
     Raises:
       ValueError: more GPUs asked for than visible, both kinds of device asked for, or no such TPU.
     """
-    if tpu is not None and cluster is not None:
-        raise ValueError(
-            f"`--tpu` {tpu} and `--workers` (or TF_CONFIG) {','.join(cluster.addresses)} exclude "
-            "each other: one process drives all hosts of a TPU."
-        )
+    require_devices(num_gpus=num_gpus, tpu=tpu, cluster=cluster)
     if tpu is not None:
-        if num_gpus:
-            raise ValueError(f"`--tpu` {tpu} and `--num_gpus` {num_gpus} exclude each other.")
         return _create_tpu_strategy(tpu)
     visible = tf.config.list_physical_devices("GPU")
     count = len(visible) if num_gpus is None else num_gpus
-    if count < 0 or count > len(visible):
-        raise ValueError(
-            f"`--num_gpus` must be in 0..{len(visible)} (the GPUs that TensorFlow sees); received "
-            f"{count}."
-        )
     for gpu in visible[:count]:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.set_visible_devices(visible[:count], "GPU")
@@ -57,6 +50,38 @@ def create_strategy(
         # Against the default strategy it also copies the next batch to the GPU ahead of time.
         return tf.distribute.OneDeviceStrategy("/gpu:0")
     return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in range(count)])
+
+
+def require_devices(
+    *, num_gpus: Optional[int], tpu: Optional[str], cluster: Optional[Cluster]
+) -> None:
+    """Raises ValueError where the flags exclude each other or ask for GPUs that are not there.
+
+    Nothing is started by it: a worker can look before it waits for the others.
+    """
+    if tpu is not None and cluster is not None:
+        raise ValueError(
+            f"`--tpu` {tpu} and `--workers` (or TF_CONFIG) {','.join(cluster.addresses)} exclude "
+            "each other: one process drives all hosts of a TPU."
+        )
+    if tpu is not None and num_gpus:
+        raise ValueError(f"`--tpu` {tpu} and `--num_gpus` {num_gpus} exclude each other.")
+    visible = len(tf.config.list_physical_devices("GPU"))
+    if num_gpus is not None and not 0 <= num_gpus <= visible:
+        raise ValueError(
+            f"`--num_gpus` must be in 0..{visible} (the GPUs that TensorFlow sees); received "
+            f"{num_gpus}."
+        )
+
+
+def count_replicas(*, num_gpus: Optional[int], cluster: Optional[Cluster]) -> int:
+    """The replicas that the flags ask for, where every worker has the GPUs of this machine.
+
+    Unlike the strategy it needs neither the other workers nor, with `num_gpus`, the GPUs.
+    """
+    visible = len(tf.config.list_physical_devices("GPU"))
+    workers = 1 if cluster is None else len(cluster.addresses)
+    return max(visible if num_gpus is None else num_gpus, 1) * workers
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
@@ -103,12 +128,11 @@ def require_float16(strategy: tf.distribute.Strategy) -> None:
         )
 
 
-def require_divisible(batch_size: int, strategy: tf.distribute.Strategy, field: str) -> None:
+def require_divisible(batch_size: int, num_replicas: int, field: str) -> None:
     """Raises ValueError when a global batch cannot be split evenly over the replicas."""
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
+    if batch_size % num_replicas:
         raise ValueError(
-            f"`{field}` must be a multiple of the number of devices ({replicas}); received "
+            f"`{field}` must be a multiple of the number of devices ({num_replicas}); received "
             f"{batch_size}."
         )
 
@@ -150,9 +174,19 @@ def _create_tpu_strategy(name: str) -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         if name != "local":
+            _require_answers(resolver.cluster_spec())
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
     except (ValueError, tf.errors.OpError, RuntimeError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"`--tpu` {name}: no such TPU could be started ({reason}).") from None
+
+
+def _require_answers(hosts: tf.train.ClusterSpec) -> None:
+    """Raises ValueError where nothing listens at an address; the message is a clause."""
+    for address in (address for job in hosts.jobs for address in hosts.job_tasks(job)):
+        try:
+            socket.create_connection(split_address(address), _TPU_ANSWER_SECONDS).close()
+        except OSError as error:
+            raise ValueError(f"{address} does not answer: {error.strerror or error}") from None

@@ -73,6 +73,7 @@ def run_experiment(
             raise ValueError(
                 "`--mode` continuous_eval runs in one process; received several `--workers`."
             )
+        distribution.require_devices(num_gpus=num_gpus, tpu=tpu, cluster=cluster)
         wait_for_workers(cluster, config.trainer_options.stall_timeout)
     with contextlib.ExitStack() as stack:
         stack.enter_context(naming_lost_workers(cluster))

@@ -42,7 +42,8 @@ def wait_for_workers(cluster: Cluster, timeout: float) -> None:
                     "nothing listens there; every worker has to be started with the same command."
                 )
             if waited > _ANNOUNCE_SECONDS and not announced:
-                print(f"{name_worker(cluster, cluster.index)} waits for {names}.", flush=True)
+                own = name_worker(cluster, cluster.index)
+                print(f"{own} waits up to {timeout:g} seconds for {names}.", flush=True)
                 announced = True
             time.sleep(_PAUSE_SECONDS)
             missing = _unreachable(cluster, missing)

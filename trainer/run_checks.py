@@ -22,7 +22,9 @@ def require_fit(
     if mode in preflight.TRAINING_MODES:
         require_available(trainer.solver_options)
         distribution.require_divisible(
-            train_data.batch_size, strategy, "train_dataset_options.batch_size"
+            train_data.batch_size,
+            strategy.num_replicas_in_sync,
+            "train_dataset_options.batch_size",
         )
         require_parts(
             train_data.batch_size, trainer.accumulation_steps, strategy.num_replicas_in_sync

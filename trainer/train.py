@@ -73,11 +73,17 @@ def run(arguments: argparse.Namespace) -> int:
         preflight.require_weights(config, arguments.mode, model_dir)
     preflight.require_writable(model_dir, create=not arguments.check)
 
-    from trainer import check, experiment
+    from trainer import check, distribution, experiment
 
     if arguments.check:
         starts_anew = not (model_dir / "checkpoint").exists()
-        return check.run_check(config, arguments.mode, starts_anew=starts_anew)
+        replicas = distribution.count_replicas(num_gpus=arguments.num_gpus, cluster=cluster)
+        return check.run_check(
+            config,
+            arguments.mode,
+            starts_anew=starts_anew,
+            num_replicas=1 if arguments.tpu else replicas,
+        )
     return experiment.run_experiment(
         config,
         mode=arguments.mode,

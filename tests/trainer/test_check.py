@@ -19,6 +19,18 @@ def test_check_prints_sizes_and_writes_nothing(run, tmp_path, capfd, monkeypatch
     assert not (tmp_path / "run").exists()
 
 
+def test_check_counts_the_devices_that_are_asked_for(run, capfd, monkeypatch):
+    monkeypatch.setattr(check, "build_model", lambda config: toy.ToyModel())
+    several = ("--check", "--workers=a:1,b:1", "--worker_index=0", "--num_gpus=3")
+    assert run(*several) == 2
+    error = capfd.readouterr().err
+    assert "`train_dataset_options.batch_size` must be a multiple of the number of devices (6)" in (
+        error
+    )
+    assert run(*several, "--set=train_dataset_options.batch_size=12") == 0
+    assert "devices      6, 2 images each" in capfd.readouterr().out
+
+
 def test_check_loads_the_initial_weights(run, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(check, "build_model", lambda config: toy.ToyModel())
     prefix = tf.train.Checkpoint(model=toy.ToyModel()).write(str(tmp_path / "ckpt"))

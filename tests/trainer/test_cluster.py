@@ -57,6 +57,7 @@ def test_tf_config_describes_a_cluster():
         ("a:1,b:0", 0, "received 'b:0'"),
         ("a:1,b:70000", 0, "received 'b:70000'"),
         ("a:1,", 0, "received ''"),
+        ("a:1, b:1", 0, "received ' b:1'"),
         ("a:1,a:1", 0, "must name every worker once; received a:1 again"),
         ("a:1,b:1", 2, r"`--worker_index` must be in 0\.\.1.*received 2"),
         ("a:1,b:1", -1, "received -1"),
@@ -99,6 +100,7 @@ def test_a_wrong_environment_is_named(text, named):
         ({"worker": ["a:1", "b:2"]}, "evaluator", 0, "received 'evaluator' and 0"),
         ({"worker": ["a:1", "b:2"]}, "worker", 2, "received 'worker' and 2"),
         ({"worker": ["a:1", "b:2"]}, "worker", "0", "received 'worker' and '0'"),
+        ({"worker": ["a:1", "b:2"]}, "worker", True, "received 'worker' and True"),
         ({"worker": ["a:1", "b"]}, "worker", 0, "TF_CONFIG: an address must be"),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
+from tests.worker_group import free_addresses
 from trainer import distribution
 from trainer.cluster import Cluster
 
@@ -29,9 +30,10 @@ def test_devices_exclude_each_other():
 
 
 def test_a_batch_must_split_evenly(mirrored_strategy):
-    distribution.require_divisible(4, mirrored_strategy, "train_dataset_options.batch_size")
+    replicas = mirrored_strategy.num_replicas_in_sync
+    distribution.require_divisible(4, replicas, "train_dataset_options.batch_size")
     with pytest.raises(ValueError, match=r"`train_dataset_options.batch_size` .*2.*received 3"):
-        distribution.require_divisible(3, mirrored_strategy, "train_dataset_options.batch_size")
+        distribution.require_divisible(3, replicas, "train_dataset_options.batch_size")
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,17 @@ def test_only_the_cpu_is_made_deterministic(determinism, monkeypatch):
 def test_workers_and_a_tpu_exclude_each_other():
     with pytest.raises(ValueError, match=r"`--tpu` x and `--workers` .* a:1,b:2 exclude each"):
         distribution.create_strategy(num_gpus=None, tpu="x", cluster=Cluster(("a:1", "b:2"), 0))
+
+
+def test_replicas_are_counted_without_the_devices():
+    cluster = Cluster(("a:1", "b:2", "c:3", "d:4"), 0)
+    assert distribution.count_replicas(num_gpus=0, cluster=None) == 1
+    assert distribution.count_replicas(num_gpus=8, cluster=cluster) == 32
+    assert distribution.count_replicas(num_gpus=None, cluster=cluster) == 4 * max(VISIBLE, 1)
+
+
+def test_a_tpu_that_does_not_answer_is_named():
+    """TensorFlow itself would wait for it without end."""
+    (address,) = free_addresses(1)
+    with pytest.raises(ValueError, match=rf"`--tpu` grpc://{address}: .*{address} does not answer"):
+        distribution.create_strategy(num_gpus=None, tpu=f"grpc://{address}")

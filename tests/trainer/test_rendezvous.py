@@ -40,7 +40,7 @@ def test_a_worker_that_does_not_come_is_named(monkeypatch, capsys):
     with pytest.raises(LostWorkerError) as error:
         wait_for_workers(Cluster(addresses, 1), 0.5)
     assert f"stall_timeout`) for worker 0 ({addresses[0]}): nothing listens" in str(error.value)
-    expected = f"worker 1 ({addresses[1]}) waits for worker 0 ({addresses[0]}).\n"
+    expected = f"worker 1 ({addresses[1]}) waits up to 0.5 seconds for worker 0 ({addresses[0]}).\n"
     assert capsys.readouterr().out == expected
 
 

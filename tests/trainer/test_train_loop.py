@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import orbit
@@ -338,11 +337,9 @@ def test_an_interrupt_ends_the_loop_after_the_step():
         loop, _, step = _loop(interrupts=interrupts)
         _train(loop, 1)  # traced
         threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-        start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             _train(loop, 10**9)
-        assert time.monotonic() - start < 10
-        assert int(step.numpy()) > 1
+        assert 1 < int(step.numpy()) < 10**9
 
 
 @pytest.mark.parametrize("jit_compile", [None, True])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -116,10 +115,8 @@ def test_the_end_of_a_worker_is_reported_by_the_other(flags, tmp_path, victim):
     with worker_group(WORKER, flags("--mode=train", steps=1000000), folder=tmp_path) as group:
         group.wait_for_text(0, "train 5/")
         group.processes[victim].kill()
-        killed = time.monotonic()
         group.processes[1 - victim].wait(120)
         assert group.processes[1 - victim].returncode == 1
-        assert time.monotonic() - killed < 60
     message = _end_of(group.output(1 - victim))
     address = group.addresses[victim]
     assert message.startswith(f"kmax: Waited for worker {victim} ({address}), which has ended")

@@ -10,7 +10,8 @@ from typing import Iterator, List, NamedTuple, Optional
 
 import tensorflow as tf
 
-from kmax_tf.build.data import build_dataset
+from kmax_tf.build.data import build_dataset, find_bad_records, find_source
+from kmax_tf.data.schema import PARSE_ERRORS
 from protos import data_pb2
 from trainer.bench.synthetic_records import write_records
 
@@ -20,6 +21,7 @@ _NUM_FILES = 8
 _WARM_UP_SECONDS = 3.0
 _BLOCK_SECONDS = 1.5
 _BLOCKS = 5
+_SEED = 0
 
 
 class InputFigures(NamedTuple):
@@ -44,6 +46,9 @@ def measure_input(
         noise of 640 x 480 with 20 segments per image is.
       batch_size: images per batch.
       repeats: number of blocks, None = 5.
+
+    Raises:
+      ValueError: a record cannot be used; the message names it.
     """
     blocks = _BLOCKS if repeats is None else repeats
     if are_there(list(options.file_pattern)):
@@ -68,10 +73,24 @@ def are_there(patterns: List[str]) -> bool:
 
 def _images_per_second(options: data_pb2.DatasetOptions, batch_size: int, blocks: int) -> float:
     # No longer than the measurement: afterwards nothing of the pipeline must still run.
-    iterator = iter(build_dataset(options, training=True, seed=0, batch_size=batch_size))
-    _read_for(iterator, _WARM_UP_SECONDS)
-    rates = [_read_for(iterator, _BLOCK_SECONDS) for _ in range(blocks)]
+    iterator = iter(build_dataset(options, training=True, seed=_SEED, batch_size=batch_size))
+    try:
+        _read_for(iterator, _WARM_UP_SECONDS)
+        rates = [_read_for(iterator, _BLOCK_SECONDS) for _ in range(blocks)]
+    except PARSE_ERRORS:
+        _raise_bad_record(options, batch_size)
+        raise
     return batch_size * statistics.median(rates)
+
+
+def _raise_bad_record(options: data_pb2.DatasetOptions, batch_size: int) -> None:
+    """Raises ValueError with the record that stopped the reading; returns where there is none."""
+    epoch = find_source(options).total // batch_size + 1
+    found = find_bad_records(
+        options, training=True, seed=_SEED, batch_size=batch_size, batches=epoch
+    )
+    for bad in found:
+        raise ValueError(f"{bad}.") from None
 
 
 def _read_for(iterator: Iterator, seconds: float) -> float:

@@ -48,6 +48,7 @@ class StepRunner:
 
     def __init__(self, session: Session) -> None:
         config, batch_size = session.config, session.setting.batch_size
+        self._max_total_loss = config.trainer_options.max_total_loss
         batch = make_batch(config.train_dataset_options, batch_size=batch_size)
         self.num_segments = batch.num_segments
         self._inputs = session.on_device((batch.features, batch.targets))
@@ -78,9 +79,15 @@ class StepRunner:
     def require_finite(self) -> None:
         """Makes a step; raises FloatingPointError unless it updated the model."""
         if not self().numpy():
+            limit = (
+                ", or its loss was above `trainer_options.max_total_loss` "
+                f"({self._max_total_loss:g})"
+                if self._max_total_loss
+                else ""
+            )
             raise FloatingPointError(
-                "A loss or gradient of the training step was not finite, so that nothing was "
-                "updated: its time is not that of a training step."
+                f"A loss or gradient of the training step was not finite{limit}, so that nothing "
+                "was updated: its time is not that of a training step."
             )
 
     @property
@@ -103,7 +110,7 @@ def measure_training(session: Session) -> TrainingFigures:
     the model, reading a batch through the input pipeline, tracing.
 
     Raises:
-      FloatingPointError: the loss is not finite.
+      FloatingPointError: the loss is not finite, or above its limit.
     """
     _ = session.model  # Before the memory is looked at.
     runner = StepRunner(session)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import sys
-import time
 
 import pytest
 import tensorflow as tf
@@ -104,22 +104,25 @@ def test_processes(tmp_path, monkeypatch):
     assert write(tmp_path, ["a", "b", "c", "d"], 2)["shards_kept"] == 2
 
 
-def encode_slowly(item):
+def encode_late(item):
+    """One item fails, one waits until the conversion is stopped, a third leaves its path."""
     if item == "bad":
         raise ValueError("Image bad cannot be read.")
-    time.sleep(0.1)
+    if item == "wait":
+        shards._stop.wait(60)
+    else:
+        pathlib.Path(item).touch()
     return shards.EncodedRecord(item.encode(), {})
 
 
 def test_an_error_ends_the_other_processes(tmp_path, monkeypatch):
-    """The shard being written elsewhere is not finished: that would take 60 s here."""
+    """The shard that is being written elsewhere ends at its next image."""
     monkeypatch.setattr(shards, "PARALLEL_FROM", 1)
-    monkeypatch.setattr(sys.modules[__name__], "encode", encode_slowly)
-    items = [*["a"] * 600, "bad", *["a"] * 599]
-    begin = time.monotonic()
+    monkeypatch.setattr(sys.modules[__name__], "encode", encode_late)
+    next_image = tmp_path / "next_image"
     with pytest.raises(ValueError, match="Image bad") as error:
-        write(tmp_path, items, 2, processes=2)
-    assert time.monotonic() - begin < 40
+        write(tmp_path, ["wait", str(next_image), "bad", "bad"], 2, processes=2)
+    assert not next_image.exists()
     assert error.value.__cause__ is None
     assert contents(tmp_path) == {}
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import tensorflow as tf
 
 from kmax_tf.build.config import load_config
 from tests import tiny
+from tests.data import toy_records
 from trainer.bench import input_pipeline
 
 
@@ -25,6 +27,19 @@ def test_records_of_the_config(short, data_folder):
     figures = input_pipeline.measure_input(options, batch_size=2, repeats=2)
     assert not figures.synthetic
     assert figures.images_per_second > 0
+
+
+@pytest.mark.parametrize("position", [0, 5])
+def test_a_bad_record_is_named(short, tmp_path, position):
+    folder = tmp_path / "shapes" / "tfrecords"
+    folder.mkdir(parents=True)
+    records = [toy_records.record(number) for number in range(6)]
+    records[position] = toy_records.record(position, image=b"no image")
+    with tf.io.TFRecordWriter(str(folder / "train-00000")) as writer:
+        for record in records:
+            writer.write(record)
+    with pytest.raises(ValueError, match=rf"^Record {position} of .*train-00000 \(image 'image_"):
+        input_pipeline.measure_input(_options(tmp_path), batch_size=2, repeats=3)
 
 
 def test_drawn_records(short, tmp_path):
