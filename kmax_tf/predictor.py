@@ -34,6 +34,7 @@ from kmax_tf.results.explanation import Evidence, Explanation, explain_result
 from kmax_tf.results.panoptic_result import PanopticResult
 from kmax_tf.results.segments import find_segments
 from kmax_tf.results.tiles import cut_tiles, merge_tiles
+from kmax_tf.saved_models import load_saved_model
 from kmax_tf.structures import DatasetInfo
 
 if TYPE_CHECKING:
@@ -372,4 +373,4 @@ def _load_saved_model(folder: Union[str, os.PathLike]) -> Tuple[DatasetInfo, Any
             f"`saved_model` must be a folder that `kmax export` wrote (with saved_model.pb and "
             f"assets/labels.json); received {os.fspath(folder)!r}."
         )
-    return load_dataset_info(str(labels)), tf.saved_model.load(str(path))
+    return load_dataset_info(str(labels)), load_saved_model(path)

@@ -82,12 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
     start = time.monotonic()
     config = _load(arguments)
 
-    import tensorflow as tf
-
     from kmax_tf.build.inference import build_inference
     from kmax_tf.export.export import ExportOptions, verify_export, version_folder
     from kmax_tf.export.outputs import check_choices
     from kmax_tf.export.server_files import served_name
+    from kmax_tf.saved_models import load_saved_model
 
     check_choices(arguments.outputs)
     folder = pathlib.Path(arguments.export_dir, str(arguments.version))
@@ -107,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     images = images or _drawn_images(inference)
     if arguments.verify:
-        saved_model = tf.saved_model.load(str(folder))
+        saved_model = load_saved_model(folder)
+        _require_same_classes(folder, inference)
         reference = _reference(arguments, config, inference)
         return _tell(verify_export(saved_model, inference, options, images, reference=reference))
     report = _export(arguments, config, inference, options, images)
@@ -201,6 +201,18 @@ def _post_processing(config: experiment_pb2.ExperimentOptions) -> Dict[str, Unio
     return values
 
 
+def _require_same_classes(folder: pathlib.Path, inference: Inference) -> None:
+    from kmax_tf.data.dataset_info import load_dataset_info
+    from kmax_tf.export.export import LABELS_FILE
+
+    path = folder / "assets" / LABELS_FILE
+    if load_dataset_info(str(path)) != inference.info:
+        raise ValueError(
+            "`--verify` needs a version of the classes that `--config_file` names; received "
+            f"{path} with others."
+        )
+
+
 def _drawn_images(inference: Inference) -> List[np.ndarray]:
     from kmax_tf.export.verify import verification_images
 
@@ -218,13 +230,16 @@ def _tell(verification: Verification) -> int:
     from kmax_tf.export.precision_cost import format_precision_cost
     from kmax_tf.export.verify import format_comparisons
 
-    comparisons, cost = verification
-
+    comparisons, cost = verification.comparisons, verification.precision_cost
     print(
         "The reloaded SavedModel against the model, and its batches against the same images alone"
     )
     print("(share of different entries, for segment_score and logits the largest difference):")
     print(format_comparisons(comparisons))
+    if not verification.num_segments:
+        print(
+            "No segment was found, so that equal maps say little: give `--images` that show some."
+        )
     if cost:
         print("What the half type costs: the SavedModel against the float32 model")
         print(format_precision_cost(cost))

@@ -6,21 +6,8 @@ import contextlib
 import os
 from typing import Iterator, Union
 
-import tensorflow as tf
-
+from kmax_tf.file_errors import FILE_ERRORS, reason_of
 from trainer.user_errors import StorageError
-
-# What TensorFlow makes of the error numbers of files; the others are those of processes that have
-# gone and of memory.
-_OF_FILES = (
-    tf.errors.AlreadyExistsError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.NotFoundError,
-    tf.errors.OutOfRangeError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.ResourceExhaustedError,
-    tf.errors.UnknownError,
-)
 
 
 @contextlib.contextmanager
@@ -37,8 +24,8 @@ def storing(path: Union[str, os.PathLike]) -> Iterator[None]:
         yield
     except OSError as error:
         raise _describe(path, error.strerror or str(error)) from error
-    except _OF_FILES as error:
-        raise _describe(path, _reason(error)) from error
+    except FILE_ERRORS as error:
+        raise _describe(path, reason_of(error)) from error
 
 
 def require_folder(folder: Union[str, os.PathLike]) -> None:
@@ -53,9 +40,3 @@ def _describe(path: Union[str, os.PathLike], reason: str) -> StorageError:
         "complete before are untouched, and once this is mended the same command continues from "
         "the newest of them."
     )
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    """What the system said, from `path; reason [Op:...]`."""
-    first = (error.message.splitlines() or [""])[0]
-    return first.rpartition("; ")[2].partition(" [Op:")[0] or type(error).__name__

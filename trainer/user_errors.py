@@ -63,7 +63,8 @@ def run_reporting_errors(command: Callable[[], int]) -> int:
             raise
         return _report(str(error), USER_ERROR)
     except _FILE_ERRORS as error:
-        return _report(f"{error.filename}: {error.strerror}.", USER_ERROR)
+        told = f"{error.filename}: {error.strerror}." if error.filename else str(error)
+        return _report(told, USER_ERROR)
     except StorageError as error:
         return _report(str(error), FAULT)
     except (ArithmeticError, ConnectionError) as error:

@@ -21,6 +21,8 @@ from kmax_tf.export.precision_cost import CostRow, measure_precision_cost
 from kmax_tf.export.serving import Serving, network_spec
 from kmax_tf.export.verify import Comparison, DirectModel, verify_saved_model
 from kmax_tf.export.warmup import write_warmup_requests
+from kmax_tf.file_errors import raising_os_errors
+from kmax_tf.saved_models import load_saved_model
 
 LABELS_FILE = "labels.json"
 POST_PROCESSING_FILE = "post_processing.json"
@@ -32,10 +34,13 @@ class Verification(NamedTuple):
     Attributes:
       comparisons: with the model that it was made from.
       precision_cost: of a half type, against float32; empty where that was not asked for.
+      num_segments: that the SavedModel found in the images of the comparison; where there is none,
+        equal maps say little.
     """
 
     comparisons: List[Comparison]
     precision_cost: Sequence[CostRow] = ()
+    num_segments: int = 0
 
     @property
     def passed(self) -> bool:
@@ -130,14 +135,16 @@ def export_saved_model(
 
     Raises:
       ValueError: see `version_folder`.
+      OSError: it cannot be written; nothing of the version remains.
     """
     folder = version_folder(export_dir, version)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the rename is atomic; TF Serving looks at numeric names only.
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".exporting-", dir=folder.parent))
     try:
-        _write(inference, options, temporary)
-        saved_model = tf.saved_model.load(str(temporary))
+        with raising_os_errors(folder.parent):
+            _write(inference, options, temporary)
+        saved_model = load_saved_model(temporary)
         verification = verify_export(saved_model, inference, options, images, reference=reference)
         report = ExportReport(folder, verification, _megabytes(temporary))
         if report.passed:
@@ -176,7 +183,7 @@ def verify_export(
         compute_dtype=inference.compute_dtype,
         stride=inference.stride if options.free_size else None,
     )
-    verification = Verification(comparisons)
+    verification = Verification(comparisons, num_segments=_count_segments(saved_model, images))
     if reference is None or not verification.passed:
         return verification
     exact = reference()
@@ -205,6 +212,12 @@ def _write(inference: Inference, options: ExportOptions, folder: pathlib.Path) -
         pathlib.Path(assets[1]).write_text(text + "\n", encoding="utf-8")
         serving.save(folder, assets=assets)
     write_warmup_requests(folder, model_name=options.model_name, input_size=inference.input_size)
+
+
+def _count_segments(saved_model: Any, images: Sequence[np.ndarray]) -> int:
+    files = tf.constant([tf.io.encode_png(image).numpy() for image in images])
+    outputs = saved_model.signatures["serving_default"](image_bytes=files)
+    return int(np.count_nonzero(outputs["segment_id"].numpy() >= 0))
 
 
 def _megabytes(folder: pathlib.Path) -> float:

@@ -49,6 +49,7 @@ def test_version_folder_is_complete(inference, tmp_path):
     assert [p.name for p in report.folder.parent.iterdir()] == ["1"]
     assert os.stat(report.folder).st_mode & 0o055 == 0o055
     assert report.megabytes > 0
+    assert report.verification.num_segments == 6  # Dark, middle and bright in both images.
     signatures = tf.saved_model.load(str(report.folder)).signatures
     assert sorted(signatures) == ["image_tensor", "serving_default"]
     outputs = signatures["image_tensor"](image=tf.constant(IMAGES[1][None]))

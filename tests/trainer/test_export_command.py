@@ -14,6 +14,7 @@ from kmax_tf.export import export as export_module
 from kmax_tf.export.verify import Comparison
 from kmax_tf.predictor import Predictor
 from tests import tiny
+from tests.full_disk import full_disk
 from trainer import cli
 
 
@@ -53,9 +54,30 @@ def test_exports_and_verifies(checkpoint, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "serving_default      1  alone" in out
     assert "Exported" not in out
+    assert "No segment was found" not in out
     other = ["--set", "evaluator_options.post_processing.thing_area_limit=100000"]
     assert cli.main([*again, *other, "--verify"]) == 1
     assert "DIFFERS" in capsys.readouterr().out
+
+    labels = tmp_path / "3" / "assets" / "labels.json"
+    labels.write_text(labels.read_text().replace("circle", "disc"))
+    assert cli.main([*again, "--verify"]) == 2
+    assert "of the classes that `--config_file` names" in capsys.readouterr().err
+
+
+def test_a_comparison_without_segments_says_how_little_it_says(checkpoint, tmp_path, capsys):
+    strict = "evaluator_options.post_processing.pixel_confidence_threshold=1"
+    flags = [f"--config_file={tiny.CONFIG}", f"--checkpoint={checkpoint}", "--set", strict]
+    assert cli.main(["export", *flags, f"--export_dir={tmp_path}", "--no_latency"]) == 0
+    assert "No segment was found" in capsys.readouterr().out
+
+
+def test_a_full_disk_leaves_no_version_behind(checkpoint, tmp_path, capsys):
+    flags = [f"--config_file={tiny.CONFIG}", f"--checkpoint={checkpoint}"]
+    with full_disk(30_000):
+        assert cli.main(["export", *flags, f"--export_dir={tmp_path}"]) == 1
+    assert f"kmax: {tmp_path}: cannot be written: File too large" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_half_type_free_size_and_all_outputs(checkpoint, tmp_path, capsys):
@@ -147,7 +169,8 @@ def test_a_difference_is_loud(checkpoint, tmp_path, capsys, monkeypatch):
     wrong = [Comparison("image_tensor", 1, "panoptic", 0.5, 1e-4)]
     monkeypatch.setattr(export_module, "verify_saved_model", lambda *_, **__: wrong)
     monkeypatch.setattr(export_module, "_write", lambda *_: None)
-    monkeypatch.setattr(tf.saved_model, "load", lambda _: None)
+    monkeypatch.setattr(export_module, "load_saved_model", lambda _: None)
+    monkeypatch.setattr(export_module, "_count_segments", lambda *_: 1)
     flags = [f"--config_file={tiny.CONFIG}", f"--checkpoint={checkpoint}"]
     assert cli.main(["export", *flags, f"--export_dir={tmp_path}"]) == 1
     out = capsys.readouterr().out

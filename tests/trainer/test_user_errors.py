@@ -42,10 +42,16 @@ def test_faults_and_interrupts_have_their_own_codes(capsys, monkeypatch):
         return len(pathlib.Path("/proc/none/at/all").read_text())
 
     assert run_reporting_errors(fault) == 1
+
+    def nameless() -> int:
+        raise FileNotFoundError("Variables are not there.")
+
     assert run_reporting_errors(interrupted) == 130
     assert run_reporting_errors(terminated) == 143
     assert run_reporting_errors(unreadable) == 2
     lines = capsys.readouterr().err.splitlines()
+    assert run_reporting_errors(nameless) == 2
+    assert capsys.readouterr().err == "kmax: Variables are not there.\n"
     assert lines[0] == "kmax: Step 3: not finite."
     assert lines[1] == "kmax: interrupted."
     assert lines[2] == "kmax: terminated."
