@@ -59,6 +59,21 @@ def require_file_name(name: str, *, what: str) -> str:
     return name
 
 
+def require_local(path: str, *, what: str) -> str:
+    """Returns a path to write to; ValueError for `gs://...`, which would name a folder `gs:` here.
+
+    Args:
+      path: as the user gave it.
+      what: names the flag at the beginning of the message.
+    """
+    if "://" in path:
+        raise ValueError(
+            f"{what} must be a path of this machine, which may be a mounted bucket or a shared "
+            f"disk; received {path}."
+        )
+    return path
+
+
 def _encodable(name: str) -> str:
     """The name without halves of characters, which JSON can hold and no file system can."""
     return name.encode("utf-8", "replace").decode("utf-8")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmax_tf.safe_paths import MAX_NAME_BYTES, path_inside, require_file_name
+from kmax_tf.safe_paths import MAX_NAME_BYTES, path_inside, require_file_name, require_local
 
 
 @pytest.mark.parametrize("name", ["a.png", "train/a.png", "./a.png", "a..b/c...png", "ü 1.jpg"])
@@ -68,3 +68,11 @@ def test_file_names_are_kept(name):
 def test_what_is_no_file_name_is_refused(name):
     with pytest.raises(ValueError, match=r"^`name` must be the name of a file without its folder"):
         require_file_name(name, what="`name`")
+
+
+def test_only_paths_of_this_machine_are_local():
+    for path in ("runs/a", "/mnt/gs/a", "a:b", "C:/a", ""):
+        assert require_local(path, what="it") == path
+    for path in ("gs://bucket/a", "s3://b", "hdfs://h:1/a"):
+        with pytest.raises(ValueError, match=f"^it must be a path of this machine.*{path}"):
+            require_local(path, what="it")

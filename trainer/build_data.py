@@ -9,6 +9,8 @@ import pathlib
 import re
 from typing import Any, Dict, List
 
+from kmax_tf.safe_paths import require_local
+
 Reports = List[Dict[str, Any]]
 
 _SHOWN_IMAGES = 5  # of those left out; the report file lists them all
@@ -28,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       ValueError: anything wrong with the arguments or the files, in one sentence.
     """
+    require_local(arguments.output_dir, what="`--output_dir`")
     for report in _DATASETS[arguments.dataset][2](arguments):
         print(format_report(report))
     return 0

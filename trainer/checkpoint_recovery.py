@@ -57,7 +57,7 @@ def recover(folder: pathlib.Path, *, required: bool = True) -> List[str]:
     for position, name in enumerate(names):
         damage = describe_damage(str(folder / name))
         if damage is None:
-            if damaged or not state:
+            if damaged or not state or _leads_elsewhere(folder):
                 older = [n for n in names[position + 1 :] if n in found and _step(n) < _step(name)]
                 _write_state(folder, [*sorted(older, key=_step), name])
             return _move_aside(folder, damaged, state_exists and not state, name)
@@ -100,6 +100,17 @@ def _read_state(folder: pathlib.Path) -> List[str]:
         return []
     paths = [state.model_checkpoint_path, *reversed(state.all_model_checkpoint_paths)]
     return list(dict.fromkeys(os.path.basename(path) for path in paths))
+
+
+def _leads_elsewhere(folder: pathlib.Path) -> bool:
+    """Whether the file `checkpoint` lists files of other folders, as after it was copied.
+
+    They would be restored in place of those here, and removed as the older ones of this run.
+    """
+    state = tf.train.get_checkpoint_state(str(folder))
+    paths = (state.model_checkpoint_path, *state.all_model_checkpoint_paths) if state else ()
+    here = os.path.abspath(folder)
+    return any(os.path.dirname(os.path.abspath(path)) != here for path in paths)
 
 
 def _list_prefixes(folder: pathlib.Path) -> List[str]:

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any, Dict, List, Sequence
 
+from kmax_tf.safe_paths import require_local
 from trainer.arguments import add_model_arguments
 
 _JSON_KEYS = ("pq", "sq", "rq", "pq_things", "pq_stuff", "pq_in_graph", "miou", "ap", "per_class")
@@ -71,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
       NonFinitePredictionError: the model's logits are not finite.
     """
     _check(arguments)
+    require_local(arguments.save_predictions or "", what="`--save_predictions`")
     if arguments.from_predictions is not None:
         return _score(arguments)
     return _evaluate(arguments)

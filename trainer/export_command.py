@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Union
 
 from kmax_tf.build.config import load_config
+from kmax_tf.safe_paths import require_local
 from protos import experiment_pb2
 from trainer.arguments import add_model_arguments
 from trainer.bench.setting import apply_crop, precision_names
@@ -80,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
       NonFinitePredictionError: the model's logits are not finite.
     """
     start = time.monotonic()
+    require_local(arguments.export_dir, what="`--export_dir`")
     config = _load(arguments)
 
     from kmax_tf.build.inference import build_inference

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 
 from kmax_tf.build.config import load_config
 from kmax_tf.data.video_files import is_video
+from kmax_tf.safe_paths import require_local
 from trainer.arguments import add_model_arguments, split_list
 from trainer.named_images import describe_file, describe_result, unique_names
 from trainer.user_errors import INTERRUPTED, USER_ERROR
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
       NonFinitePredictionError: the model's logits are not finite.
     """
     _check_model(arguments)
+    require_local(arguments.output_dir, what="`--output_dir`")
 
     from kmax_tf.data.image_files import find_images
     from kmax_tf.results.panoptic_result import require_picture_kinds

@@ -13,7 +13,7 @@ import tempfile
 from typing import Dict, List, Optional, Sequence
 
 from kmax_tf.build.config import require_filled
-from kmax_tf.safe_paths import path_inside
+from kmax_tf.safe_paths import path_inside, require_local
 from protos import data_pb2, experiment_pb2
 
 TRAINING_MODES = ("train_and_eval", "train")
@@ -72,10 +72,11 @@ def choose_run_folder(
     """The folder of a run: `model_dir` if given, otherwise by the name of the experiment.
 
     Raises:
-      ValueError: the name is needed, and still holds a placeholder or leaves `runs`.
+      ValueError: the folder is not one of this machine; the name is needed, and still holds a
+        placeholder or leaves `runs`.
     """
     if model_dir:
-        return pathlib.Path(model_dir)
+        return pathlib.Path(require_local(model_dir, what="`--model_dir`"))
     return path_inside(
         "runs", require_filled(config.experiment_name, "experiment_name"), what="`experiment_name`"
     )

@@ -135,3 +135,20 @@ def test_an_evaluation_does_not_touch_a_damaged_one(folder):
     with pytest.raises(ValueError, match=r"is damaged \(ckpt-3: "):
         require_sound(folder)
     assert sorted(p.name for p in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_checkpoints_of_another_folder_are_neither_restored_nor_removed(tmp_path, relative):
+    """A file `checkpoint` may say anything: TensorFlow would follow it out of the folder."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    _manager(mine, steps=(1, 2))
+    _manager(other, steps=(1, 2))
+    place = "../other" if relative else other
+    lines = [f'model_checkpoint_path: "{place}/ckpt-2"']
+    lines += [f'all_model_checkpoint_paths: "{place}/ckpt-{n}"' for n in (1, 2)]
+    (mine / "checkpoint").write_text("\n".join(lines))
+    assert recover(mine) == []
+    assert _manager(mine).latest_checkpoint == str(mine / "ckpt-2")
+    _manager(mine, keep=1, steps=(3,))
+    assert sorted(path.name for path in mine.glob("*.index")) == ["ckpt-3.index"]
+    assert len(list(other.glob("*.index"))) == 2

@@ -39,3 +39,26 @@ def test_mistakes_are_one_sentence_and_exit_code_2(arguments, named, capsys):
     assert named in captured.err
     assert captured.err.startswith("kmax: ")
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "arguments"),
+    [
+        ("--model_dir", ["train", "--config_file=CONFIG"]),
+        ("--save_predictions", ["eval", "--config_file=CONFIG", "--checkpoint=c"]),
+        ("--export_dir", ["export", "--config_file=CONFIG", "--checkpoint=c"]),
+        ("--output_dir", ["predict", "--config_file=CONFIG", "--checkpoint=c", "a.jpg"]),
+        ("--output_dir", ["build-data", "shapes"]),
+    ],
+)
+def test_results_go_to_this_machine(
+    flag, arguments, repository_root, tmp_path, monkeypatch, data_folder, capsys
+):
+    """Without the check there would be a folder `gs:`, and the user would think of a bucket."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KMAX_DATA", str(data_folder))
+    config = str(repository_root / "configs" / "test" / "tiny.textproto")
+    given = [argument.replace("CONFIG", config) for argument in arguments]
+    assert _run(*given, f"{flag}=gs://bucket/a") == 2
+    assert f"`{flag}` must be a path of this machine" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -59,6 +59,12 @@ def test_the_command_that_makes_the_records():
     )
 
 
+def test_a_run_folder_of_another_machine_is_refused(config):
+    assert preflight.choose_run_folder(config, "a/b") == pathlib.Path("a/b")
+    with pytest.raises(ValueError, match=r"`--model_dir` must be .* received gs://bucket/run\."):
+        preflight.choose_run_folder(config, "gs://bucket/run")
+
+
 def test_a_run_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     for create in (True, False):
