@@ -54,9 +54,12 @@ def write_captions(
 
 
 def _font_sizes(area: int, scale: float) -> Sequence[int]:
-    """Sizes to try, the largest that suits the region first; large pictures get larger text."""
-    sizes = [round(size * scale) for size in _FONT_SIZES]
-    return [size for size in sizes if size <= area**0.5 / 6] or sizes[-1:]
+    """Sizes to try, the largest that suits the region first; large pictures get larger text.
+
+    Where that has no room, the plain sizes follow: they are read when the picture is zoomed into.
+    """
+    sizes = sorted({round(size * factor) for size in _FONT_SIZES for factor in (scale, 1.0)})
+    return [size for size in reversed(sizes) if size <= area**0.5 / 6] or sizes[:1]
 
 
 def _chip_size(caption: str, font_size: int) -> Tuple[int, int]:

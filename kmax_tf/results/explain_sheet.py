@@ -211,11 +211,17 @@ def _draw_legends(explanation: Explanation, width: int) -> List[np.ndarray]:
         if (reasons == reason).any()
     ]
     limit = explanation.evidence.limits.pixel
+    about_clusters = [
+        "Clusters: a slot has the colour and name of the segment that it becomes",
+        "a grey slot, with its number, becomes none",
+    ]
     shades = [
         LegendEntry(_solid(_scale_colors(np.array([[value]]))[0, 0]), f"{value:.2f}")
         for value in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
-    legends = [draw_legend(shades, width, title=f"Mask probability (threshold {limit:.2f})")]
+    lines = wrap_parts(about_clusters, _CELL_SIZE, width) if explanation.evidence.stages else []
+    legends = [write_lines([line], width, sizes=[_CELL_SIZE]) for line in lines]
+    legends += [draw_legend(shades, width, title=f"Mask probability (threshold {limit:.2f})")]
     if entries:
         legends.append(draw_legend(entries, width, title="Void, share of the image"))
     return legends

@@ -31,9 +31,16 @@ def resize_picture(
 
 
 def add_title(picture: np.ndarray, title: str) -> np.ndarray:
-    """Puts a line of text above a picture uint8 [H, W, 3]; the result is uint8 [H + h, W, 3]."""
-    font = font_for(title, 20)
-    height = 38
+    """Puts a line of text above a picture uint8 [H, W, 3]; the result is uint8 [H + h, W', 3].
+
+    Large pictures are seen reduced, so their titles are larger. Pictures that are narrower than
+    their title get a margin.
+    """
+    scale = max(1.0, max(picture.shape[:2]) / 800)
+    font = font_for(title, round(20 * scale))
+    height = round(38 * scale)
+    missing = max(0, math.ceil(font.getlength(title)) + 4 - picture.shape[1])
+    picture = np.pad(picture, [(0, 0), (0, missing), (0, 0)], constant_values=255)
     strip = Image.new("RGB", (picture.shape[1], height), PAPER)
     ImageDraw.Draw(strip).text((2, height // 2), title, fill=INK, font=font, anchor="lm")
     return np.concatenate([np.asarray(strip), picture])

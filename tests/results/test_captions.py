@@ -22,6 +22,20 @@ def test_names_are_written_into_their_regions_only() -> None:
     assert written[:, :200].min() < 60
 
 
+def test_small_regions_of_large_pictures_are_named_too() -> None:
+    regions = np.zeros([1600, 2400], np.int32)
+    regions[:800] = 1
+    regions[1000:1060, 1000:1060] = 2
+    picture = np.full([1600, 2400, 3], 128, np.uint8)
+    written = write_captions(picture, regions, ["sky", "cup"], COLORS)
+    heights = []
+    for region in (1, 2):
+        lines = np.any((written != picture).any(axis=-1) & (regions == region), axis=1)
+        heights.append(lines.sum())
+    assert heights[0] >= 50  # Read when the whole picture is seen.
+    assert 14 <= heights[1] <= 40
+
+
 def test_tiny_regions_stay_without_name() -> None:
     picture = np.full([100, 100, 3], 128, np.uint8)
     regions = np.zeros([100, 100], np.int32)

@@ -54,7 +54,10 @@ def test_sheets_of_many_slots_of_none_and_of_models_without_clusters():
     longest = explain_sheet.draw_explain_sheet(more)
     rows = explain_sheet._MOST_ROWS - len(made.dropped)
     assert longest.shape[0] - sheet.shape[0] == rows * explain_sheet._ROW_HEIGHT
+    assert len(explain_sheet._draw_legends(made, 1000)) == 3  # Clusters, probability, void.
     without = made.evidence._replace(stages=(), stage_sizes=())
+    unclustered = dataclasses.replace(made, evidence=without)
+    assert len(explain_sheet._draw_legends(unclustered, 1000)) == 2
     kept = dataclasses.replace(made, evidence=without, slots=tuple(made.kept))
     assert explain_sheet.draw_explain_sheet(kept).shape[1] == 2 * 480 + 3 * 18
 

@@ -25,6 +25,22 @@ def test_title_is_written_above() -> None:
     assert titled[:-30].min() < 60 and titled[:-30, 150:].min() == 255
 
 
+def test_titles_of_large_and_narrow_pictures_can_be_read() -> None:
+    small = sheet.add_title(np.zeros([480, 480, 3], np.uint8), "title")
+    large = sheet.add_title(np.zeros([2000, 3000, 3], np.uint8), "title")
+    ink = [
+        np.argwhere(made.min(axis=-1)[:-size] < 128) for made, size in ((small, 480), (large, 2000))
+    ]
+    heights = [np.ptp(rows[:, 0]) + 1 for rows in ink]
+    assert heights[1] > 3 * heights[0]
+    wide = sheet.add_title(np.zeros([50, 400, 3], np.uint8), "ground truth")
+    narrow = sheet.add_title(np.zeros([50, 8, 3], np.uint8), "ground truth")
+    width = narrow.shape[1]
+    np.testing.assert_array_equal(narrow[:-50], wide[:-50, :width])
+    assert wide[:-50, width:].min() == 255
+    assert (narrow[-50:, :8] == 0).all() and (narrow[-50:, 8:] == 255).all()
+
+
 @pytest.mark.parametrize(
     "size, expected", [((50, 100), (40, 80)), ((10, 5), (80, 40)), ((1, 900), (1, 80))]
 )
