@@ -143,10 +143,10 @@ def _facts(
 def _input_rules(inference: Inference, options: ExportOptions) -> List[str]:
     height, width = inference.input_size
     padded = (
-        f"then padded, at the right and below, to the next multiple of {inference.stride} plus one "
+        f"and pads it, at the right and below, to the next multiple of {inference.stride} plus one "
         "that holds the largest image of the request"
         if options.free_size
-        else f"then padded, at the right and below, to {height} x {width}"
+        else f"and pads it, at the right and below, to {height} x {width}"
     )
     return [
         "`serving_default` takes whole JPEG or PNG files, of any sizes in one request; "

@@ -20,7 +20,8 @@ _BATCHING = """\
 # `image_tensor` can be merged only where all their images have one size, and fail otherwise.
 
 # Images that run together. The largest one that fits into memory and still gains throughput:
-# 1 to 2 on a CPU, 4 to 16 on a GPU. Memory grows in proportion.
+# 1 to 2 on a CPU, 4 to 16 on a GPU. Memory grows in proportion. A single request of more images is
+# refused.
 max_batch_size { value: 4 }
 # How long the first request of a batch waits for others, in microseconds: a tenth of the time that
 # one image takes costs little latency.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import List
@@ -25,6 +26,14 @@ def test_cells_are_python_without_outputs(cells):
     assert len(cells) > 8
     for source in cells:
         ast.parse(source)
+
+
+def test_pictures_of_the_text_are_there(repository_root):
+    """Without outputs they are all that a reader sees who does not run the notebook."""
+    text = (repository_root / "notebooks/kmax_tf.ipynb").read_text()
+    paths = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert len(paths) == 2
+    assert all((repository_root / "notebooks" / path).is_file() for path in paths)
 
 
 @pytest.mark.slow  # two training runs, two predictors
