@@ -7,6 +7,13 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 OLD = 'python_version < "3.12"'  # TensorFlow 2.15 with Keras 2.15 and TensorFlow Addons
 NEW = 'python_version >= "3.12"'  # TensorFlow 2.20 with tf_keras; Addons does not exist here
+# Python 3.9 has none: tf2onnx for it would bring another protobuf.
+ONNX = [
+    'tf2onnx==1.17.0; python_version >= "3.10"',
+    'onnxruntime; python_version >= "3.10"',
+    # Newer ones need an ml-dtypes that TensorFlow 2.15 does not accept.
+    'onnx<1.19; python_version >= "3.10" and python_version < "3.12"',
+]
 
 setup(
     name="kmax_tf",
@@ -48,10 +55,12 @@ setup(
             "pre-commit",
             'grpcio-tools==1.62.3; python_version < "3.12"',
             "safetensors",
+            *ONNX,
         ],
         # Coverage-guided fuzzing; not part of [dev], since not every Python has wheels.
         "fuzz": ["atheris"],
         "convert": ["safetensors"],
+        "onnx": ONNX,
         "gpu": [
             f"tensorflow[and-cuda]==2.15.1; {OLD}",
             f"tensorflow[and-cuda]==2.20.0; {NEW}",

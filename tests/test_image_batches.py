@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kmax_tf.build.inference import Inference
-from kmax_tf.export.export import ExportOptions, export_saved_model
+from kmax_tf.export.export import ExportOptions, export_model
 from kmax_tf.image_batches import batches_of_model, batches_of_saved_model
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
 
@@ -20,7 +20,7 @@ def run(request, tmp_path_factory):
     if request.param == "model":
         return batches_of_model(inference, jit_compile=None)
     folder = tmp_path_factory.mktemp("models")
-    export_saved_model(
+    export_model(
         inference, ExportOptions("toy"), export_dir=folder, version=1, images=[toy_image(33, 65)]
     )
     return batches_of_saved_model(tf.saved_model.load(f"{folder}/1"))
@@ -67,7 +67,7 @@ def test_xla_gives_the_same():
 
 def test_a_model_without_maps_is_refused(tmp_path):
     inference = Inference(ToyNetwork(), prepare, SIZE, INFO)
-    export_saved_model(
+    export_model(
         inference,
         ExportOptions("toy", outputs=("panoptic",)),
         export_dir=tmp_path,

@@ -15,7 +15,7 @@ from PIL import Image
 import kmax_tf
 from kmax_tf.build.config import load_config
 from kmax_tf.build.inference import Inference, build_inference
-from kmax_tf.export.export import ExportOptions, export_saved_model
+from kmax_tf.export.export import ExportOptions, export_model
 from kmax_tf.results.coco_panoptic import read_ids
 from kmax_tf.results.restore import restore_map
 from kmax_tf.structures import PanopticPrediction
@@ -29,7 +29,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     inference = Inference(ToyNetwork(), prepare, SIZE, INFO)
     for version in (2, 10):
-        export_saved_model(
+        export_model(
             inference,
             ExportOptions("toy"),
             export_dir=folder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-from typing import Any, Dict, List, NamedTuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Union
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,10 @@ from google.protobuf import text_format
 
 from kmax_tf.build.inference import Inference
 from kmax_tf.checkpoints.files import find_checkpoint
-from kmax_tf.export.export import ExportOptions, Verification
+from kmax_tf.data.geometry import PADDING_VALUE
+from kmax_tf.export.export import SAVED_MODEL, ExportOptions, Verification
+from kmax_tf.export.network_file import FORMATS
+from kmax_tf.export.outputs import RunFile
 from protos import experiment_pb2
 from trainer.bench.machine import describe_machine
 from trainer.bench.setting import Setting
@@ -29,7 +32,7 @@ _BEST = "best"
 
 
 class Latency(NamedTuple):
-    """How long one image of the network's size takes, encoded file to maps.
+    """How long one image of the network's size takes: to a SavedModel as an encoded file.
 
     Attributes:
       seconds: of the exported model, median.
@@ -40,6 +43,18 @@ class Latency(NamedTuple):
     yardstick_seconds: float
 
 
+class _Exported(NamedTuple):
+    """What is different about a SavedModel and a file.
+
+    Attributes:
+      signatures: name -> name of a tensor -> type and shape.
+      run: runs one image of the network's size.
+    """
+
+    signatures: Dict[str, Dict[str, str]]
+    run: Callable[[], Any]
+
+
 def describe_export(
     config: experiment_pb2.ExperimentOptions,
     inference: Inference,
@@ -47,7 +62,7 @@ def describe_export(
     *,
     checkpoint: Union[str, os.PathLike],
     folder: pathlib.Path,
-    saved_model: Any,
+    loaded: Any,
     verification: Verification,
     with_latency: bool,
 ) -> Dict[str, Any]:
@@ -58,20 +73,28 @@ def describe_export(
       inference: what was exported.
       options: how it was.
       checkpoint: where the weights came from; its run may know its metrics.
-      folder: of the SavedModel.
-      saved_model: as `tf.saved_model.load` returns it.
-      verification: of the SavedModel.
+      folder: what was exported.
+      loaded: the same, as `load_export` returns it.
+      verification: of it.
       with_latency: whether to run it, and the yardstick, for its latency.
     """
-    signatures = saved_model.signatures
-    latency = _measure_latency(signatures, inference) if with_latency else None
+    is_saved_model = options.file_format == SAVED_MODEL
+    exported = (
+        _describe_saved_model(loaded, inference)
+        if is_saved_model
+        else _describe_file(loaded, inference, options.file_format)
+    )
+    latency = _measure_latency(exported, inference) if with_latency else None
     info = inference.info
     return {
         "name": options.model_name,
-        "facts": _facts(config, inference, folder, checkpoint, latency),
+        "facts": _facts(config, inference, options, folder, checkpoint, latency),
         "metrics": known_metrics(checkpoint),
-        "input_rules": _input_rules(inference, options),
-        "signatures": {name: _tensors(signatures[name]) for name in signatures},
+        "input_rules": (
+            _input_rules(inference, options) if is_saved_model else _rules_of_file(inference)
+        )
+        + _RULES,
+        "signatures": exported.signatures,
         "classes": [
             {"id": class_id, "name": name, "thing": thing}
             for class_id, name, thing in zip(info.class_ids, info.names, info.is_thing)
@@ -112,6 +135,7 @@ def known_metrics(checkpoint: Union[str, os.PathLike]) -> Dict[str, float]:
 def _facts(
     config: experiment_pb2.ExperimentOptions,
     inference: Inference,
+    options: ExportOptions,
     folder: pathlib.Path,
     checkpoint: Union[str, os.PathLike],
     latency: Union[Latency, None],
@@ -119,10 +143,14 @@ def _facts(
     height, width = inference.input_size
     size = measure_size(inference.model, inference.input_size)
     dtype = inference.compute_dtype
-    stored = "float32" if dtype == "float32" else f"kernels {dtype}, the rest float32"
+    if options.half_weights:
+        stored = "float16"
+    else:
+        stored = "float32" if dtype == "float32" else f"kernels {dtype}, the rest float32"
     megabytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     facts = {
         "experiment": config.experiment_name,
+        "format": _format_name(options.file_format),
         "checkpoint": pathlib.Path(find_checkpoint(checkpoint)).name,
         "input of the network": f"{height} x {width}",
         "computed in": dtype,
@@ -156,9 +184,53 @@ def _input_rules(inference: Inference, options: ExportOptions) -> List[str]:
         "Maps of `serving_default` have the size of the network's input: cut them to `valid_size` "
         "and resize them to `image_size` by nearest neighbour. Those of `image_tensor` have the "
         "size of the image.",
-        "EXIF rotation is not applied: turn images upright before.",
-        "A `segment_score` that is NaN tells that the model's logits were not finite.",
     ]
+
+
+def _rules_of_file(inference: Inference) -> List[str]:
+    height, width = inference.input_size
+    return [
+        f"`image` is one image, float32 [1, {height}, {width}, 3], RGB in 0..255; normalisation is "
+        "inside.",
+        f"Resize an image (bilinear) so that it fits into {height} x {width} with its proportions, "
+        f"put it into the top left corner and fill the rest with {PADDING_VALUE}.",
+        "Maps have the size of the network's input: cut them to what the image fills and resize "
+        "them to the image by nearest neighbour.",
+    ]
+
+
+_RULES = [
+    "EXIF rotation is not applied: turn images upright before.",
+    "A `segment_score` that is NaN tells that the model's logits were not finite.",
+]
+
+
+def _format_name(file_format: str) -> str:
+    if file_format == SAVED_MODEL:
+        return "TensorFlow SavedModel"
+    chosen = FORMATS[file_format]
+    return f"{chosen.title} ({chosen.operators}), `{chosen.file_name}`"
+
+
+def _describe_saved_model(saved_model: Any, inference: Inference) -> _Exported:
+    signatures = saved_model.signatures
+    files = tf.constant([tf.io.encode_jpeg(_noise(inference)).numpy()])
+    return _Exported(
+        {name: _tensors(signatures[name]) for name in signatures},
+        lambda: signatures["serving_default"](image_bytes=files),
+    )
+
+
+def _describe_file(run: RunFile, inference: Inference, file_format: str) -> _Exported:
+    image = _noise(inference)[np.newaxis].astype(np.float32)
+    tensors = {"image (input)": image, **run(image)}
+    described = {name: f"{value.dtype} {list(value.shape)}" for name, value in tensors.items()}
+    return _Exported({file_format: described}, lambda: run(image))
+
+
+def _noise(inference: Inference) -> np.ndarray:
+    random = np.random.RandomState(0)
+    return random.randint(0, 256, (*inference.input_size, 3)).astype(np.uint8)
 
 
 def _tensors(function: Any) -> Dict[str, str]:
@@ -168,10 +240,8 @@ def _tensors(function: Any) -> Dict[str, str]:
     return {name: f"{spec.dtype.name} {spec.shape.as_list()}" for name, spec in tensors.items()}
 
 
-def _measure_latency(signatures: Any, inference: Inference) -> Latency:
-    pixels = np.random.RandomState(0).randint(0, 256, (*inference.input_size, 3)).astype(np.uint8)
-    files = tf.constant([tf.io.encode_jpeg(pixels).numpy()])
-    served = measure(lambda: signatures["serving_default"](image_bytes=files), repeats=_REPEATS)
+def _measure_latency(exported: _Exported, inference: Inference) -> Latency:
+    served = measure(exported.run, repeats=_REPEATS)
     setting = Setting(inference.input_size, 1, _REPEATS)
     yardstick, _ = measure_yardstick(setting, forward=True, train=False)
     return Latency(served.median, yardstick.median)

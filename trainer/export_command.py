@@ -1,4 +1,4 @@
-"""`kmax export`: a checkpoint becomes a SavedModel that TF Serving loads."""
+"""`kmax export`: a checkpoint becomes a SavedModel for TF Serving, or an ONNX or TFLite file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kmax_tf.safe_paths import require_local
 from protos import experiment_pb2
 from trainer.arguments import add_model_arguments
 from trainer.bench.setting import apply_crop, precision_names
+from trainer.export_flags import FORMATS, FREE, SAVED_MODEL, check_format, overrides_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
     from kmax_tf.build.inference import Inference
     from kmax_tf.export.export import ExportOptions, ExportReport, Reference, Verification
 
-FREE = "free"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `kmax export`."""
     add_model_arguments(parser)
     parser.add_argument("--export_dir", required=True, help="gets the version folder")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=SAVED_MODEL,
+        help="what is written: saved_model, or the network alone for one image of the size of its "
+        "input, resized and padded by whoever runs it: onnx (needs the extra [onnx]) or tflite, in "
+        "a folder of that name inside `--export_dir` (default: saved_model)",
+    )
     parser.add_argument(
         "--version", type=int, default=1, help="name of the version folder (default: 1)"
     )
@@ -33,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=precision_names(),
         help="what the network computes its features in (default: trainer_options.precision); in a "
-        "half type its kernels are stored in it too, which halves the size and changes no result",
+        "half type its kernels are stored in it too, which halves the size and changes no result; "
+        "onnx and tflite compute in float32, float16 halves a tflite file by rounding its weights",
     )
     parser.add_argument(
         "--outputs",
@@ -82,41 +90,44 @@ def run(arguments: argparse.Namespace) -> int:
     """
     start = time.monotonic()
     require_local(arguments.export_dir, what="`--export_dir`")
+    check_format(arguments)
     config = _load(arguments)
 
     from kmax_tf.build.inference import build_inference
-    from kmax_tf.export.export import ExportOptions, verify_export, version_folder
+    from kmax_tf.export.export import ExportOptions, load_export, verify_export
+    from kmax_tf.export.half_weights import round_weights
     from kmax_tf.export.outputs import check_choices
     from kmax_tf.export.server_files import served_name
-    from kmax_tf.saved_models import load_saved_model
 
     check_choices(arguments.outputs)
-    folder = pathlib.Path(arguments.export_dir, str(arguments.version))
-    if not arguments.verify:
-        version_folder(arguments.export_dir, arguments.version)  # Before the slow part.
-    elif not (folder / "saved_model.pb").exists():
-        raise ValueError(f"`--verify` compares an exported version; received {folder}, none.")
+    folder = _check_folder(arguments)  # Before the slow part.
     options = ExportOptions(
         model_name=served_name(config.experiment_name),
         outputs=arguments.outputs,
         free_size=arguments.input_size == FREE,
         post_processing=_post_processing(config),
+        file_format=arguments.format,
+        half_weights=arguments.format != SAVED_MODEL and arguments.precision == "float16",
     )
     images = _read_images(arguments.images)
     inference = build_inference(
         config, checkpoint=arguments.checkpoint, raw_weights=bool(arguments.raw_weights)
     )
+    if options.half_weights and inference.model is not None:
+        round_weights(inference.model.weights, "float16")
     images = images or _drawn_images(inference)
     if arguments.verify:
-        saved_model = load_saved_model(folder)
+        loaded = load_export(folder, arguments.format)
         _require_same_classes(folder, inference)
-        reference = _reference(arguments, config, inference)
-        return _tell(verify_export(saved_model, inference, options, images, reference=reference))
+        reference = _reference(arguments, config, inference, options)
+        found = verify_export(loaded, inference, options, images, reference=reference)
+        return _tell(found, arguments.format)
     report = _export(arguments, config, inference, options, images)
-    if _tell(report.verification):
+    if _tell(report.verification, arguments.format):
         print("Nothing was exported.")
         return 1
-    _tell_server_files(arguments.export_dir, options.model_name)
+    if arguments.format == SAVED_MODEL:
+        _tell_server_files(arguments.export_dir, options.model_name)
     seconds = time.monotonic() - start
     print(f"Exported {report.folder} ({report.megabytes:.1f} MB) in {seconds:.0f} s.")
     return 0
@@ -124,10 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _load(arguments: argparse.Namespace) -> experiment_pb2.ExperimentOptions:
     """The config with the flags applied."""
-    overrides = list(arguments.set)
-    if arguments.precision is not None:
-        overrides.append(f"trainer_options.precision={arguments.precision.upper()}")
-    config = load_config(arguments.config_file, overrides)
+    config = load_config(arguments.config_file, overrides_of(arguments))
     evaluator = config.evaluator_options
     if arguments.input_size == FREE:
         if evaluator.eval_scales or evaluator.add_flipped_images:
@@ -140,6 +148,19 @@ def _load(arguments: argparse.Namespace) -> experiment_pb2.ExperimentOptions:
     return config
 
 
+def _check_folder(arguments: argparse.Namespace) -> pathlib.Path:
+    """The version folder, checked to be there or not, as the flags need it."""
+    from kmax_tf.export.export import exported_file, free_version_folder, version_folder
+
+    place = (arguments.export_dir, arguments.version, arguments.format)
+    if not arguments.verify:
+        return free_version_folder(*place)
+    folder = version_folder(*place)
+    if not exported_file(folder, arguments.format).exists():
+        raise ValueError(f"`--verify` compares an exported version; received {folder}, none.")
+    return folder
+
+
 def _export(
     arguments: argparse.Namespace,
     config: experiment_pb2.ExperimentOptions,
@@ -147,23 +168,23 @@ def _export(
     options: ExportOptions,
     images: List[np.ndarray],
 ) -> ExportReport:
-    from kmax_tf.export.export import export_saved_model
+    from kmax_tf.export.export import export_model
     from trainer.export_card import describe_export
 
-    return export_saved_model(
+    return export_model(
         inference,
         options,
         export_dir=arguments.export_dir,
         version=arguments.version,
         images=images,
-        reference=_reference(arguments, config, inference),
-        describe=lambda folder, saved_model, verification: describe_export(
+        reference=_reference(arguments, config, inference, options),
+        describe=lambda folder, loaded, verification: describe_export(
             config,
             inference,
             options,
             checkpoint=arguments.checkpoint,
             folder=folder,
-            saved_model=saved_model,
+            loaded=loaded,
             verification=verification,
             with_latency=not arguments.no_latency,
         ),
@@ -171,10 +192,13 @@ def _export(
 
 
 def _reference(
-    arguments: argparse.Namespace, config: experiment_pb2.ExperimentOptions, inference: Inference
+    arguments: argparse.Namespace,
+    config: experiment_pb2.ExperimentOptions,
+    inference: Inference,
+    options: ExportOptions,
 ) -> Optional[Reference]:
     """What builds the float32 model that a half type is compared with."""
-    if inference.compute_dtype == "float32":
+    if inference.compute_dtype == "float32" and not options.half_weights:
         return None
     exact = experiment_pb2.ExperimentOptions()
     exact.CopyFrom(config)
@@ -227,15 +251,17 @@ def _read_images(paths: Optional[List[str]]) -> List[np.ndarray]:
     return [read_image(path) for path in find_images(paths)] if paths else []
 
 
-def _tell(verification: Verification) -> int:
+def _tell(verification: Verification, file_format: str) -> int:
     """Prints the tables; returns 1 where something differs."""
     from kmax_tf.export.precision_cost import format_precision_cost
     from kmax_tf.export.verify import format_comparisons
 
     comparisons, cost = verification.comparisons, verification.precision_cost
-    print(
-        "The reloaded SavedModel against the model, and its batches against the same images alone"
-    )
+    if file_format == SAVED_MODEL:
+        name, also = "SavedModel", ", and its batches against the same images alone"
+    else:
+        name, also = f"{file_format} file", ", image by image"
+    print(f"The reloaded {name} against the model{also}")
     print("(share of different entries, for segment_score and logits the largest difference):")
     print(format_comparisons(comparisons))
     if not verification.num_segments:
@@ -243,15 +269,16 @@ def _tell(verification: Verification) -> int:
             "No segment was found, so that equal maps say little: give `--images` that show some."
         )
     if cost:
-        print("What the half type costs: the SavedModel against the float32 model")
+        print(f"What the half type costs: the {name} against the float32 model")
         print(format_precision_cost(cost))
     if verification.passed:
         return 0
     if cost:
-        print("The half type changes most of the picture: export in float32 or bfloat16.")
+        other = " or bfloat16" if file_format == SAVED_MODEL else ""
+        print(f"The half type changes most of the picture: export in float32{other}.")
         return 1
     print(
-        "The reloaded SavedModel differs from the model. A score on the very edge of a threshold "
+        f"The reloaded {name} differs from the model. A score on the very edge of a threshold "
         "can do this; then another checkpoint passes."
     )
     return 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, Iterable, List, Optional, Set
 
 import tensorflow as tf
 
@@ -53,6 +53,18 @@ def with_half_weights(
         return dict(zip(names, outputs))
 
     return run
+
+
+def round_weights(weights: Iterable[tf.Variable], dtype: str) -> None:
+    """Rounds float32 variables to the numbers that a half type can hold; they stay float32.
+
+    Args:
+      weights: changed.
+      dtype: `bfloat16` or `float16`.
+    """
+    for weight in weights:
+        if weight.dtype == tf.float32:
+            weight.assign(tf.cast(tf.cast(weight, dtype), tf.float32))
 
 
 class _Reads:

@@ -16,7 +16,7 @@ def write_model_card(folder: Union[str, os.PathLike], card: Mapping[str, Any]) -
     """Writes `assets.extra/model_card.json` and `.md`.
 
     Args:
-      folder: SavedModel version folder.
+      folder: version folder.
       card: see `format_model_card`; JSON values only.
     """
     target = pathlib.Path(folder) / FOLDER
@@ -55,7 +55,7 @@ def format_model_card(card: Mapping[str, Any]) -> str:
         "",
         *_table({"field": "value"}, card["post_processing"]),
         "",
-        "## Comparison of the SavedModel with the model",
+        "## Comparison of the export with the model",
         "",
         *_rows(card["comparison"]),
         "",

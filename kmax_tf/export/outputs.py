@@ -1,9 +1,10 @@
-"""What a SavedModel can return, and the choice of it."""
+"""What an export can return, and the choice of it."""
 
 from __future__ import annotations
 
 from typing import Callable, Dict, Sequence, Tuple
 
+import numpy as np
 import tensorflow as tf
 
 from kmax_tf.build.inference import Inference
@@ -13,6 +14,9 @@ Outputs = Dict[str, tf.Tensor]
 
 ServedNetwork = Callable[[tf.Tensor], Outputs]
 """float32 [B, h, w, 3] in 0..255 -> named outputs, maps [B, h, w]."""
+
+RunFile = Callable[[np.ndarray], Dict[str, np.ndarray]]
+"""A `ServedNetwork` that runs without TensorFlow, on one image of one size: B = 1."""
 
 MAPS = ("panoptic", "semantic", "instance_score", "semantic_score")
 """Outputs with a value per pixel of the network's input."""

@@ -1,16 +1,18 @@
-"""What a half type costs: predictions of a SavedModel beside those of the float32 model."""
+"""What a half type costs: predictions of an export beside those of the float32 model."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from kmax_tf.export.verify import DirectModel, Outputs
 from kmax_tf.labels import class_of, instance_of
 from kmax_tf.results.tiles import match_segments
 from kmax_tf.structures import DatasetInfo
+
+ServeOne = Callable[[np.ndarray], Mapping[str, Any]]
+"""uint8 [H, W, 3] -> what an export returns for it: maps [1, h, w], rows [1, Q], `valid_size`."""
 
 SAME_CLASS = "pixels of the same class"
 SAME_SEGMENT = "pixels of the same segment"
@@ -41,13 +43,13 @@ class CostRow(NamedTuple):
 
 
 def measure_precision_cost(
-    saved_model: Any, model: DirectModel, *, images: Sequence[np.ndarray], info: DatasetInfo
+    serve: ServeOne, model: DirectModel, *, images: Sequence[np.ndarray], info: DatasetInfo
 ) -> List[CostRow]:
     """Compares image by image, in the part of the maps that the image fills.
 
     Args:
-      saved_model: of the half type, as `tf.saved_model.load` returns it.
-      model: the same weights in float32, with the outputs of the SavedModel.
+      serve: runs the export of the half type.
+      model: the same weights in float32, with the outputs of the export.
       images: uint8 [H, W, 3] each.
       info: classes.
 
@@ -59,10 +61,8 @@ def measure_precision_cost(
     """
     found: List[Dict[str, float]] = []
     for image in images:
-        files = tf.constant([tf.io.encode_png(image).numpy()])
-        half = saved_model.signatures["serving_default"](image_bytes=files)
-        exact = model([image])
-        found.append(compare_predictions(_valid(half), _valid(exact), info))
+        half, exact = _valid(serve(image)), _valid(model([image]))
+        found.append(compare_predictions(half, exact, info))
     rows = []
     for measure in (SAME_CLASS, SAME_SEGMENT, FOUND_AGAIN, SCORE_DIFFERENCE):
         values = [each[measure] for each in found if measure in each]

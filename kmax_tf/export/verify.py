@@ -1,4 +1,4 @@
-"""Compares a reloaded SavedModel with the model that it was made from."""
+"""Compares a reloaded export with the model that it was made from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 import tensorflow as tf
 
-from kmax_tf.export.outputs import LOGITS, MAPS, ServedNetwork
+from kmax_tf.export.outputs import LOGITS, MAPS, RunFile, ServedNetwork
 from kmax_tf.export.serving import Prepare, cut_padding, network_spec
 from kmax_tf.finite import require_finite
 from kmax_tf.results.restore import restore_map
@@ -27,10 +27,10 @@ ALLOWED_DIFFERENCE_OF_HALF = 2e-2
 
 
 class Comparison(NamedTuple):
-    """How far one output of the SavedModel is from what it should be.
+    """How far one output of an export is from what it should be.
 
     Attributes:
-      signature: name of the signature.
+      signature: name of the signature of a SavedModel, or the format of a file.
       batch: images in a request.
       output: name of the output.
       difference: for maps and integers the share of entries that differ, for `segment_score` the
@@ -106,6 +106,41 @@ def verify_saved_model(
             name, serve, predict, batch, exact=exact, rows_depend_on_batch=stride is not None
         )
     return rows
+
+
+def verify_network_file(
+    file_format: str,
+    run: RunFile,
+    *,
+    network: ServedNetwork,
+    prepare: Prepare,
+    images: Sequence[np.ndarray],
+    half_weights: bool = False,
+) -> List[Comparison]:
+    """Runs a file of the network against the network itself.
+
+    Args:
+      file_format: named in the rows.
+      run: the file, loaded by its own runtime.
+      network: model and post-processing, as exported.
+      prepare: evaluation preprocessing; a file has none.
+      images: uint8 [H, W, 3] each.
+      half_weights: whether the file stores them; then the bounds are wider.
+
+    Returns:
+      One row per output: of the image that differs most.
+
+    Raises:
+      NonFinitePredictionError: the network itself predicts nothing that could be compared.
+    """
+    requests = []
+    for number, image in enumerate(images, start=1):
+        prepared = prepare(tf.constant(image))[0][tf.newaxis]
+        expected = _to_numpy(network(prepared))
+        require_finite(expected["segment_score"], [f"{number} of the comparison"])
+        received = run(prepared.numpy())
+        requests.append(_compare(file_format, received, expected, exact=not half_weights, batch=1))
+    return _worst(requests)
 
 
 class DirectModel:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from kmax_tf.build.inference import Inference
 from kmax_tf.data.dataset_info import load_dataset_info
 from kmax_tf.export import export as export_module
-from kmax_tf.export.export import ExportOptions, export_saved_model, version_folder
+from kmax_tf.export.export import ExportOptions, export_model, free_version_folder
 from kmax_tf.export.precision_cost import (
     FOUND_AGAIN,
     SAME_CLASS,
@@ -33,7 +33,7 @@ def inference() -> Inference:
 
 
 def export(inference, folder, version=1, describe=None):
-    return export_saved_model(
+    return export_model(
         inference, OPTIONS, export_dir=folder, version=version, images=IMAGES, describe=describe
     )
 
@@ -62,12 +62,12 @@ def test_existing_versions_are_left_alone(inference, tmp_path):
     (tmp_path / "3").mkdir()
     with pytest.raises(ValueError, match=r"already holds version 3: give `--version=4`"):
         export(inference, tmp_path, version=3)
-    assert version_folder(tmp_path, 4) == tmp_path / "4"
+    assert free_version_folder(tmp_path, 4) == tmp_path / "4"
     with pytest.raises(ValueError, match="at least 1; received 0"):
-        version_folder(tmp_path, 0)
+        free_version_folder(tmp_path, 0)
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file"):
-        version_folder(tmp_path / "file", 1)
+        free_version_folder(tmp_path / "file", 1)
 
 
 def test_the_card_is_made_from_the_finished_model(inference, tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_a_half_type_is_compared_with_float32(inference, tmp_path):
     other.thresholds.assign([0.0, 30.0])  # Everything is bright.
     costs = {}
     for version, network in ((2, exact), (3, other)):
-        report = export_saved_model(
+        report = export_model(
             inference,
             OPTIONS,
             export_dir=tmp_path,
@@ -113,7 +113,7 @@ def test_a_half_type_is_compared_with_float32(inference, tmp_path):
 
 
 def test_a_free_size_is_exported_and_verified(inference, tmp_path):
-    report = export_saved_model(
+    report = export_model(
         inference._replace(stride=16),
         OPTIONS._replace(free_size=True),
         export_dir=tmp_path,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmax_tf.export.half_weights import with_half_weights
+from kmax_tf.export.half_weights import round_weights, with_half_weights
 
 SPEC = tf.TensorSpec([None, None, None, 3], tf.float32)
 
@@ -65,3 +65,14 @@ def test_what_is_saved_is_half_as_large(tmp_path):
     reader = tf.train.load_checkpoint(str(tmp_path / "variables" / "variables"))
     dtypes = list(reader.get_variable_to_dtype_map().values())
     assert dtypes.count(tf.bfloat16) == 1
+
+
+def test_rounded_weights_are_what_a_half_type_holds():
+    values = np.float32([1 + 2**-9, 1 + 2**-12, 3.0, 70000.0])
+    weights = [tf.Variable(values), tf.Variable(2**24 + 1, dtype=tf.int32)]
+    round_weights(weights, "float16")
+    np.testing.assert_array_equal(weights[0], np.float32([1 + 2**-9, 1, 3, np.inf]))
+    assert weights[1].numpy() == 2**24 + 1
+    weights[0].assign(values)
+    round_weights(weights, "bfloat16")
+    np.testing.assert_array_equal(weights[0], np.float32([1, 1, 3, 70144]))

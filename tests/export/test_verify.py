@@ -13,6 +13,7 @@ from kmax_tf.export.verify import (
     Comparison,
     format_comparisons,
     verification_images,
+    verify_network_file,
     verify_saved_model,
 )
 from kmax_tf.finite import NonFinitePredictionError
@@ -79,6 +80,49 @@ def test_nothing_can_be_verified_against_nan(saved):
         verify_saved_model(
             saved_model, network=served(network), prepare=prepare, images=[toy_image(33, 65)]
         )
+
+
+def test_no_file_can_be_verified_against_nan():
+    def network(images):
+        return {"segment_score": tf.sqrt(9 - images[:, 0, :3, 0])}
+
+    with pytest.raises(NonFinitePredictionError, match="2 of the comparison"):
+        verify_network_file(
+            "onnx",
+            lambda image: {"segment_score": np.full([1, 3], 3, np.float32)},
+            network=network,
+            prepare=prepare,
+            images=[np.zeros([*SIZE, 3], np.uint8), np.full([*SIZE, 3], 100, np.uint8)],
+        )
+
+
+@pytest.mark.parametrize(("half_weights", "passes"), [(False, False), (True, True)])
+def test_the_worst_image_of_a_file_counts(half_weights, passes):
+    """Logits that are 1 % off on the second image of three."""
+    logits = np.full([1, 2, 2, 3], 100, np.float32)
+
+    def run(image):
+        return {
+            "mask_logits": logits * (1.01 if image[0, 0, 0, 0] == 2 else 1),
+            "segment_score": np.zeros([1, 3], np.float32),
+        }
+
+    rows = verify_network_file(
+        "onnx",
+        run,
+        network=lambda images: {
+            "mask_logits": tf.constant(logits),
+            "segment_score": tf.zeros([1, 3]),
+        },
+        prepare=prepare,
+        images=[np.full([*SIZE, 3], value, np.uint8) for value in (1, 2, 3)],
+        half_weights=half_weights,
+    )
+    assert {row.output: row.passed for row in rows} == {
+        "mask_logits": passes,
+        "segment_score": True,
+    }
+    assert max(row.difference for row in rows) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_a_row_that_depends_on_its_batch_is_noticed(tmp_path):

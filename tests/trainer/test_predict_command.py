@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from kmax_tf.build.inference import Inference
-from kmax_tf.export.export import ExportOptions, export_saved_model
+from kmax_tf.export.export import ExportOptions, export_model
 from kmax_tf.results.coco_panoptic import CocoPanopticWriter
 from tests import tiny
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
@@ -21,7 +21,7 @@ def saved_model(tmp_path_factory) -> str:
     """A toy SavedModel as `kmax export` writes it."""
     folder = tmp_path_factory.mktemp("models")
     inference = Inference(ToyNetwork(), prepare, SIZE, INFO)
-    export_saved_model(
+    export_model(
         inference, ExportOptions("toy"), export_dir=folder, version=1, images=[toy_image(33, 65)]
     )
     return f"{folder}/1"

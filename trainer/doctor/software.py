@@ -23,6 +23,7 @@ OPTIONAL = {
     "safetensors": "ConvNeXt weights of timm",
     "grpcio": "serving",
     "tf2onnx": "export to ONNX",
+    "onnxruntime": "check of an export to ONNX",
     "hypothesis": "fuzz tests",
     "atheris": "fuzz tests guided by coverage",
 }
