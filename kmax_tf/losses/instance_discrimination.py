@@ -14,7 +14,7 @@ from kmax_tf.losses.cross_entropy import sparse_cross_entropy, top_k_mean
 from kmax_tf.losses.target_masks import TargetMasks, sum_by_segment
 
 _TEMPERATURE = 0.3
-# Rows of the pair matrix that are computed at a time, from the diagonal to the right.
+# Rows of the matrix of pairs that are computed at a time.
 _PANEL = 512
 
 
@@ -89,9 +89,9 @@ def _gradient_only(values: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
 def log_normalizer_of_pairs(features: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     """`logsumexp` over j of the products of features i and j.
 
-    Products are symmetric, so only the part from the diagonal to the right is computed, panel by
-    panel, forward and backward: little more than half of the work and memory. Sums and outer sums
-    are written as matrix products, which pass over the pairs quicker.
+    Products are symmetric, so only squares on the diagonal and what is to the right of them are
+    computed, forward and backward: little more than half of the work and memory. Sums and outer
+    sums are written as matrix products, which pass over the pairs quicker.
 
     Args:
       features: float32 [K, D], of norm 9 or less: their products are exponents as they are.
@@ -99,20 +99,15 @@ def log_normalizer_of_pairs(features: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     Returns:
       float32 [K].
     """
-    num_pixels = features.shape[0]
-    starts = range(0, num_pixels, _PANEL)
     ones = tf.ones_like(features[:, 0])
-    panels: List[tf.Tensor] = []
+    blocks = [_Block(start, features) for start in range(0, features.shape[0], _PANEL)]
+    below = tf.zeros_like(ones)  # What rows further up say of those from here on.
     sums: List[tf.Tensor] = []
-    below = tf.zeros_like(ones)
-    for start in starts:
-        rest = features[start:]
-        panel = tf.exp(tf.matmul(rest[:_PANEL], rest, transpose_b=True))
-        panels.append(panel)
-        along_rows = tf.linalg.matvec(panel, ones[start:])
-        along_columns = tf.linalg.matvec(panel, ones[start : start + _PANEL], transpose_a=True)
-        sums.append(below[:_PANEL] + along_rows)
-        below = below[_PANEL:] + along_columns[_PANEL:]
+    for block in blocks:
+        own, rest = ones[: block.size], ones[block.end :]
+        along_rows = tf.linalg.matvec(block.square, own) + tf.linalg.matvec(block.right, rest)
+        sums.append(below[: block.size] + along_rows)
+        below = below[block.size :] + tf.linalg.matvec(block.right, own, transpose_a=True)
     total = tf.concat(sums, axis=0)
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
@@ -121,16 +116,39 @@ def log_normalizer_of_pairs(features: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
         left, right = tf.stack([factor, ones], axis=1), tf.stack([ones, factor], axis=0)
         parts: List[tf.Tensor] = []
         below = tf.zeros_like(features)
-        for start, panel in zip(starts, panels):
-            rest = features[start:]
+        for block in blocks:
+            rows = left[block.start : block.end]
             # Pair (i, j) stands in row i of the softmax and, mirrored, in row j.
-            pair = panel * tf.matmul(left[start : start + _PANEL], right[:, start:])
-            parts.append(below[:_PANEL] + tf.matmul(pair, rest))
-            mirrored = tf.matmul(pair, rest[:_PANEL], transpose_a=True)
-            below = below[_PANEL:] + mirrored[_PANEL:]
+            square = block.square * tf.matmul(rows, right[:, block.start : block.end])
+            pairs = block.right * tf.matmul(rows, right[:, block.end :])
+            own = tf.matmul(square, block.features) + tf.matmul(pairs, features[block.end :])
+            parts.append(below[: block.size] + own)
+            mirrored = tf.matmul(pairs, block.features, transpose_a=True)
+            below = below[block.size :] + mirrored
         return tf.concat(parts, axis=0)
 
     return tf.math.log(total), gradient
+
+
+class _Block:
+    """Some rows of the matrix of pairs, from the diagonal to the right.
+
+    Attributes:
+      start: first row.
+      end: after the last row.
+      size: number of rows.
+      features: of the rows, [size, D].
+      square: exponentials of the pairs among the rows, [size, size].
+      right: of the rows and all later ones, [size, K - end]; may be empty.
+    """
+
+    def __init__(self, start: int, features: tf.Tensor) -> None:
+        self.start = start
+        self.end = min(start + _PANEL, features.shape[0])
+        self.size = self.end - start
+        self.features = features[start : self.end]
+        self.square = tf.exp(tf.matmul(self.features, self.features, transpose_b=True))
+        self.right = tf.exp(tf.matmul(self.features, features[self.end :], transpose_b=True))
 
 
 def mask_mean_loss(
