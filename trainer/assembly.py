@@ -40,6 +40,7 @@ from trainer.storage import storing
 from trainer.summaries import EvalSummaries, TrainSummaries
 from trainer.train_loop import TrainLoop
 from trainer.train_step import TrainStep
+from trainer.unfinished_loop import UnfinishedLoop
 from trainer.watchdog import Pulse, Watchdog
 from trainer.weight_average import WeightAverage
 from trainer.workers import Workers
@@ -224,6 +225,7 @@ def make_train_loop(
     *,
     loss_scale: Optional[LossScale] = None,
     average: Optional[WeightAverage] = None,
+    unfinished: Optional[UnfinishedLoop] = None,
 ) -> TrainLoop:
     """The inner loop of training; its input starts at the step that the run is at by then."""
     batch_size = run.config.train_dataset_options.batch_size
@@ -251,6 +253,7 @@ def make_train_loop(
         interrupts=interrupts,
         watchdog=make_watchdog(run),
         workers=run.workers,
+        unfinished=unfinished,
         learning_rate=optimizer.schedule,
         leave_out=lambda step: run.bad_records[TRAIN].search(
             seed=run.config.trainer_options.seed, step=step

@@ -1,9 +1,10 @@
 """Checkpoints of a run: the last few for resuming, and the weights with the best result.
 
 `<model_dir>/ckpt-<step>` holds model, optimiser slots, step, the means of the unfinished
-summary interval and, where there are, the loss scale of float16 and the moving average of the
-weights. `<model_dir>/best/ckpt-<step>` holds the model as it was evaluated, the step and the metric
-of the task (`best_pq`, `best_miou` or `best_ap`), which is where "best so far" is remembered.
+summary interval, the sums of a loop that was cut off and, where there are, the loss scale of
+float16 and the moving average of the weights. `<model_dir>/best/ckpt-<step>` holds the model as it
+was evaluated, the step and the metric of the task (`best_pq`, `best_miou` or `best_ap`), which is
+where "best so far" is remembered.
 """
 
 from __future__ import annotations

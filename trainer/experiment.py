@@ -36,6 +36,7 @@ from trainer.output_folder import open_output_folder
 from trainer.preserve_fault import preserve_fault
 from trainer.rendezvous import wait_for_workers
 from trainer.solver import build_optimizer, describe_learning_rate
+from trainer.unfinished_loop import UnfinishedLoop
 from trainer.user_errors import exit_code_of
 from trainer.workers import Workers
 
@@ -104,7 +105,7 @@ def _train(run: assembly.Run, mode: str, interrupts: Interrupts) -> int:
     _record_start(run, mode)
     try:
         with _without_messages():
-            _train_to_the_end(run, controller, evaluates)
+            _train_to_the_end(run, controller, interrupts, evaluates)
         run.workers.meet()  # Whoever left earlier would be missed.
     except KeyboardInterrupt as error:
         saved = checkpointing.save_now(manager, run.step)
@@ -133,10 +134,12 @@ def _make_training(run: assembly.Run, interrupts: Interrupts, evaluates: bool) -
         loss_scale = build_loss_scale(run.config.trainer_options)
         average = assembly.build_weight_average(run.config, run.model)
     train_summaries = assembly.make_train_summaries(run)
+    unfinished = UnfinishedLoop()
     trackables = {
         "model": run.model,
         "optimizer": optimizer.slots,
         managers.SUMMARIES: train_summaries.means,
+        managers.LOOP: unfinished,
     }
     if loss_scale is not None:
         trackables[managers.LOSS_SCALE] = loss_scale.slots
@@ -149,7 +152,12 @@ def _make_training(run: assembly.Run, interrupts: Interrupts, evaluates: bool) -
         controller = orbit.Controller(
             global_step=run.global_step,
             trainer=assembly.make_train_loop(
-                run, optimizer, interrupts, loss_scale=loss_scale, average=average
+                run,
+                optimizer,
+                interrupts,
+                loss_scale=loss_scale,
+                average=average,
+                unfinished=unfinished,
             ),
             evaluator=assembly.make_eval_loop(
                 assembly.run_to_evaluate(run, average),
@@ -168,7 +176,6 @@ def _make_training(run: assembly.Run, interrupts: Interrupts, evaluates: bool) -
             eval_summary_dir=str(run.output_dir / "eval"),
             eval_summary_manager=eval_summaries,
         )
-    train_summaries.start()
     return controller
 
 
@@ -184,7 +191,9 @@ def _make_sound(run: assembly.Run, evaluates: bool) -> None:
         run.progress.write(f"Warning: {note}")
 
 
-def _train_to_the_end(run: assembly.Run, controller: orbit.Controller, evaluates: bool) -> None:
+def _train_to_the_end(
+    run: assembly.Run, controller: orbit.Controller, interrupts: Interrupts, evaluates: bool
+) -> None:
     options = run.config.evaluator_options
     interval = options.eval_interval if evaluates else run.last_step
     # An evaluation that an interrupt cut off is made up for.
@@ -193,7 +202,10 @@ def _train_to_the_end(run: assembly.Run, controller: orbit.Controller, evaluates
         controller.evaluate(options.eval_steps)
     while run.step < run.last_step:
         target = min(run.last_step, (run.step // interval + 1) * interval)
-        controller.train(target, checkpoint_at_completion=target == run.last_step)
+        # Between two loops nothing may be half written: the loops raise what has arrived.
+        with interrupts.postponed():
+            controller.train(target, checkpoint_at_completion=target == run.last_step)
+        run.workers.meet()
         if evaluates:
             controller.evaluate(options.eval_steps)
 

@@ -81,18 +81,36 @@ class Interrupts:
 
     @contextlib.contextmanager
     def postponed(self) -> Iterator[None]:
-        """Inside, an interrupt only sets `stop`; it is raised on leaving.
+        """Inside, an interrupt only sets `stop`; it is raised on leaving the outermost one.
 
         Raises:
           KeyboardInterrupt: SIGINT has arrived.
           Terminated: SIGTERM has arrived.
         """
-        self._postponed = True
+        before, self._postponed = self._postponed, True
         try:
             yield
         finally:
-            self._postponed = False
-        if self._requested is not None and not self._shared:
+            self._postponed = before
+        self._raise_requested()
+
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Inside, an interrupt is raised at once even within `postponed`; one that waits, on entry.
+
+        Raises:
+          KeyboardInterrupt: SIGINT has arrived.
+          Terminated: SIGTERM has arrived.
+        """
+        before, self._postponed = self._postponed, False
+        try:
+            self._raise_requested()
+            yield
+        finally:
+            self._postponed = before
+
+    def _raise_requested(self) -> None:
+        if self._requested is not None and not self._postponed and not self._shared:
             requested, self._requested = self._requested, None
             raise requested
 

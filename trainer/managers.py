@@ -17,6 +17,9 @@ from trainer.weight_average import AVERAGE, WeightAverage
 SUMMARIES = "summaries"
 """The name of the unfinished means among what is saved; a file without them begins new ones."""
 
+LOOP = "loop"
+"""The name of the unfinished loop among what is saved; a file without it begins a new one."""
+
 LOSS_SCALE = "loss_scale"
 """The name of the loss scale among what is saved; a run that turns to float16 begins a new one."""
 

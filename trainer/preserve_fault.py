@@ -20,6 +20,8 @@ def preserve_fault(
     """Writes all that is needed to make the step again; returns a sentence about it.
 
     The loop has let go of the batch, so it is read once more: seed and step decide the input.
+    All of several workers write, because they save a checkpoint together, but what remains is
+    what the chief writes.
 
     Args:
       run: stopped at this step.
@@ -50,4 +52,6 @@ def preserve_fault(
     except (OSError, ValueError, tf.errors.OpError, KeyboardInterrupt) as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         return f"What would make the step again could not be written: {reason}."
+    if not run.workers.is_chief:
+        return "Worker 0, the chief, says how to make the step again."
     return f"`kmax replay-step {folder}` makes the step again."

@@ -13,10 +13,10 @@ from trainer.metrics_file import MetricsFile
 from trainer.progress import Progress
 from trainer.running_means import RunningMeans
 from trainer.storage import storing
-from trainer.train_loop import IMAGES_PER_SECOND
+from trainer.train_loop import IMAGES_PER_SECOND, LOOP_STEPS
 
 # Computed by orbit's controller from the wall clock; `images_per_second` says the same.
-_LEFT_OUT = ("steps_per_second",)
+_LEFT_OUT = ("steps_per_second", LOOP_STEPS)
 _TIMED = (IMAGES_PER_SECOND,)
 
 
@@ -53,7 +53,6 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
         self._global_step = global_step
         self._interval = interval
         self._last_step = last_step
-        self._previous_step = int(global_step.numpy())
         self.means = RunningMeans()
         self._timed_means = RunningMeans()  # not saved: checkpoints depend on steps alone
 
@@ -66,18 +65,13 @@ class TrainSummaries(orbit.utils.SummaryManagerInterface):
         with storing(self._folder):
             self._writer.flush()
 
-    def start(self) -> None:
-        """Counts steps from the current one; to be called when a checkpoint was restored."""
-        self._previous_step = int(self._global_step.numpy())
-
     def write_summaries(self, summary_dict: Mapping[str, float]) -> None:
         """Takes the values of one inner loop; called by orbit's controller.
 
         What a loop leaves out is averaged over the other loops.
         """
         step = int(self._global_step.numpy())
-        count = step - self._previous_step
-        self._previous_step = step
+        count = int(summary_dict[LOOP_STEPS])
         for name, value in summary_dict.items():
             if name not in _LEFT_OUT:
                 means = self._timed_means if name in _TIMED else self.means

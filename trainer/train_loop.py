@@ -14,10 +14,12 @@ from trainer.interrupts import Interrupts
 from trainer.numeric_fault import GRADIENT_NORM, NumericFaultError, StepReport
 from trainer.quick_start import QuickStart
 from trainer.train_step import SKIPPED_UPDATES, StepResult, TrainStep
+from trainer.unfinished_loop import UnfinishedLoop
 from trainer.watchdog import PulseInGraph, Watchdog
 from trainer.workers import Workers
 
 IMAGES_PER_SECOND = "images_per_second"
+LOOP_STEPS = "loop_steps"
 
 
 class _LastStep(NamedTuple):
@@ -50,6 +52,8 @@ class TrainLoop(orbit.AbstractTrainer):
       interrupts: its `stop` ends the loop after the current step.
       watchdog: looks after it.
       workers: stop after the same step; None = this process is alone.
+      unfinished: what an interrupt leaves of a loop, to be saved, and to go on with; None = a loop
+        that is cut off is forgotten.
       learning_rate: step -> rate, for the record.
       leave_out: step -> whether bad records were found that the next iterator leaves out; called
         where the input fails.
@@ -68,6 +72,7 @@ class TrainLoop(orbit.AbstractTrainer):
         interrupts: Interrupts,
         watchdog: Watchdog,
         workers: Optional[Workers] = None,
+        unfinished: Optional[UnfinishedLoop] = None,
         learning_rate: Callable[[tf.Tensor], tf.Tensor],
         leave_out: Callable[[int], bool],
         jit_compile: Optional[bool] = None,
@@ -86,6 +91,8 @@ class TrainLoop(orbit.AbstractTrainer):
         self._watchdog = watchdog
         self._pulse = PulseInGraph()
         self._workers = workers or Workers(strategy, interrupts=interrupts)
+        self._unfinished = unfinished or UnfinishedLoop()
+        self._stopped = False
         self._learning_rate = learning_rate
         self._leave_out = leave_out
         # A variable: what was summed is still there when the input fails.
@@ -97,10 +104,14 @@ class TrainLoop(orbit.AbstractTrainer):
     def train(self, num_steps: tf.Tensor) -> Dict[str, float]:
         """Makes `num_steps` steps (int32 scalar); called by orbit's controller.
 
+        An interrupt is raised before the first step, or when it has cut off the loop; what arrives
+        later waits where the caller postpones it, until the values are written.
+
         Returns:
-          The mean of every loss term, of the diagnostics and of the gradient norm over these steps
-          (the norm over those that updated, and absent where none did); the learning rate of the
-          last one; and images per second.
+          The mean of every loss term, of the diagnostics and of the gradient norm over the steps of
+          the loop (the norm over those that updated, and absent where none did); their number,
+          which counts those that were made before an interrupt; the learning rate of the last one;
+          and images per second.
 
         Raises:
           NumericFaultError: a loss or gradient was not finite, or the loss too large; the step was
@@ -108,17 +119,34 @@ class TrainLoop(orbit.AbstractTrainer):
           KeyboardInterrupt: an interrupt arrived; the steps that were finished are applied.
         """
         starts = self._iterator is None
-        first = self._count_steps()
-        if self._iterator is None:
-            self._iterator = self._make_iterator(first)
-            # Traced by itself, so that an interrupt acts at once and the clock starts after it.
-            self._loop.trace(self._iterator, num_steps)
-        self._sums.assign(tf.zeros([0]))
-        start = time.monotonic()
-        while not self._make_steps(first + num_steps - self._count_steps(), compiles=starts):
-            self._iterator = self._make_iterator(self._count_steps())
-        seconds = time.monotonic() - start
-        done = self._count_steps() - first
+        step = self._count_steps()
+        with self._interrupts.allowed():
+            if self._stopped:
+                self._workers.meet()
+            if self._iterator is None:
+                self._iterator = self._make_iterator(step)
+                # Traced by itself, so that an interrupt acts at once and the clock starts after it.
+                self._loop.trace(self._iterator, num_steps)
+        with self._interrupts.postponed():
+            first, sums = self._unfinished.begin(step, self._step.names)
+            self._sums.assign(sums)
+            start = time.monotonic()
+            end = step + int(num_steps)
+            while not self._make_steps(end - self._count_steps(), compiles=starts):
+                self._iterator = self._make_iterator(self._count_steps())
+            seconds = time.monotonic() - start
+            made = self._count_steps()
+            if made < end:
+                self._unfinished.keep(first, self._step.names, self._sums.numpy())
+                with self._interrupts.allowed():
+                    self._workers.meet()
+            self._unfinished.clear()
+        return self._average(
+            made - first, images_per_second=(made - step) * self._global_batch_size / seconds
+        )
+
+    def _average(self, done: int, *, images_per_second: float) -> Dict[str, float]:
+        """Means over the steps of the loop that has ended."""
         result = {
             name: float(value) / done for name, value in zip(self._step.names, self._sums.numpy())
         }
@@ -127,19 +155,18 @@ class TrainLoop(orbit.AbstractTrainer):
         if applied:
             result[GRADIENT_NORM] = norm / applied
         result["learning_rate"] = float(self._learning_rate(self._global_step - 1))
-        result[IMAGES_PER_SECOND] = done * self._global_batch_size / seconds
+        result[LOOP_STEPS] = done
+        result[IMAGES_PER_SECOND] = images_per_second
         return result
 
-    def _make_steps(self, num_steps: tf.Tensor, *, compiles: bool) -> bool:
+    def _make_steps(self, num_steps: int, *, compiles: bool) -> bool:
         """Runs the loop; false where bad records have stopped it, which may now be left out."""
-        watching = self._watchdog.watching(self._pulse.read, "training", compiles=compiles)
         try:
-            with self._interrupts.postponed(), watching:
-                last = self._loop(self._iterator, num_steps)
+            with self._watchdog.watching(self._pulse.read, "training", compiles=compiles):
+                last = self._loop(self._iterator, tf.constant(num_steps))
                 if not last.sound:
                     self._report_fault(last)
-            if last.stopped:
-                self._workers.meet()
+            self._stopped = bool(last.stopped)
         except PARSE_ERRORS:
             if not self._leave_out(self._count_steps()):
                 raise

@@ -115,6 +115,20 @@ TABLE = (
         "trainer/test_bad_records.py::test_a_run_with_bad_records_is_repeated_exactly",
     ),
     Row(
+        "bad record in a run of several workers",
+        "it is listed and the run stops (the other workers end with 1 and name the one that met "
+        "it); where `max_bad_records` allows it, the next start leaves it out",
+        2,
+        "trainer/test_workers.py::"
+        "test_a_bad_record_stops_all_and_is_left_out_from_the_next_start_on",
+    ),
+    Row(
+        "numeric fault in a run of several workers",
+        "all tell it; the chief writes the dump",
+        1,
+        "trainer/test_workers.py::test_a_numeric_fault_is_told_by_all_and_kept_by_the_chief",
+    ),
+    Row(
         "tf.data service that is not there",
         "ends within seconds; the field is named",
         2,
@@ -125,6 +139,19 @@ TABLE = (
         "saves at once; " + _CONTINUES,
         143,
         "faults/test_signals.py::test_a_terminated_run_is_continued",
+    ),
+    Row(
+        "SIGTERM in the middle of `steps_per_loop`",
+        "saves after the step; the same command ends with the metrics.jsonl of an undisturbed run, "
+        "bit by bit",
+        143,
+        "faults/test_signals.py::test_a_loop_that_was_cut_off_costs_no_step_of_a_mean",
+    ),
+    Row(
+        "SIGTERM of one of several workers",
+        "all stop after the same step; the chief saves",
+        143,
+        "trainer/test_workers.py::test_an_interrupt_of_one_worker_stops_all_after_the_same_step",
     ),
     Row(
         "SIGTERM while the run starts",
@@ -162,6 +189,12 @@ TABLE = (
         "the same",
         1,
         "trainer/test_watchdog.py::test_a_stall_is_told_with_the_stacks_and_ends_the_process",
+    ),
+    Row(
+        "worker of several that dies or hangs",
+        "the others name it within a minute; the same commands continue from the newest checkpoint",
+        1,
+        "trainer/test_workers.py::test_a_worker_that_ends_or_hangs_is_named_by_the_other",
     ),
     Row(
         "full disk while a checkpoint is written",

@@ -11,6 +11,7 @@ import tensorflow as tf
 from kmax_tf.data.converters.shapes import build_shapes
 from kmax_tf.data.converters.shapes_drawing import SceneOptions
 from tests.trainer import toy
+from tests.trainer.damaged_records import FAULTS
 from tests.two_devices import mirrored_over_two_devices
 from trainer import assembly, train
 
@@ -31,6 +32,22 @@ def data_folder(tmp_path_factory) -> pathlib.Path:
         output_dir=str(folder / "shapes"), num_train=6, num_val=3, seed=0, options=SceneOptions()
     )
     return folder
+
+
+@pytest.fixture
+def damaged(data_folder, tmp_path):
+    """Makes data whose first file of a split is damaged; returns its folder."""
+
+    def make(fault, split="train"):
+        folder = tmp_path / "damaged"
+        records = folder / "shapes" / "tfrecords"
+        records.mkdir(parents=True)
+        for path in (data_folder / "shapes" / "tfrecords").glob("*.tfrecord"):
+            (records / path.name).write_bytes(path.read_bytes())
+        FAULTS[fault][0](min(records.glob(f"{split}-*")))
+        return folder
+
+    return make
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from kmax_tf.data import schema
 from protos import data_pb2
 from tests.data import toy_records
+from tests.trainer.damaged_records import FAULTS
 from trainer.bad_records import LIST, BadRecords
 from trainer.data_errors import EVAL, TRAIN
 from trainer.metrics_file import MetricsFile
@@ -168,72 +168,6 @@ def test_several_processes_go_on_only_after_a_new_start(tmp_path):
     with pytest.raises(ValueError, match=r"Record 1 of .*now listed in .*start the run again"):
         Opened(tmp_path, 1, goes_on=False).records.search()
     assert Opened(tmp_path, 1, goes_on=False).records.excluded == {1: 0}
-
-
-def break_image(example):
-    example.features.feature[schema.IMAGE].bytes_list.value[0] = b"no image"
-
-
-def break_labels(example):
-    value = example.features.feature[schema.LABEL].bytes_list.value
-    labels = np.frombuffer(value[0], np.int32).copy()
-    labels[:] = 77 * 256
-    value[0] = labels.tobytes()
-
-
-def break_size(example):
-    example.features.feature[schema.HEIGHT].int64_list.value[0] += 1
-
-
-def change_record(change):
-    """Writes the file again with a change of its second record."""
-
-    def damage(path):
-        contents = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
-        example = tf.train.Example.FromString(contents[1])
-        change(example)
-        contents[1] = example.SerializeToString()
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for content in contents:
-                writer.write(content)
-
-    return damage
-
-
-def cut_off(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def flip_a_bit(path):
-    lengths = [len(record.numpy()) + 16 for record in tf.data.TFRecordDataset(str(path))]
-    content = bytearray(path.read_bytes())
-    content[lengths[0] + 200] ^= 1
-    path.write_bytes(bytes(content))
-
-
-FAULTS = {
-    "image that cannot be decoded": (change_record(break_image), "has no image that can be dec"),
-    "label outside the classes": (change_record(break_labels), r"classes \[77\]"),
-    "size that is not the stated one": (change_record(break_size), "but states"),
-    "file that is cut off": (cut_off, "the file is cut off"),
-    "wrong checksum": (flip_a_bit, "fails its checksum"),
-}
-
-
-@pytest.fixture
-def damaged(data_folder, tmp_path):
-    """Makes data whose first file of a split is damaged; returns its folder."""
-
-    def make(fault, split="train"):
-        folder = tmp_path / "damaged"
-        records = folder / "shapes" / "tfrecords"
-        records.mkdir(parents=True)
-        for path in (data_folder / "shapes" / "tfrecords").glob("*.tfrecord"):
-            (records / path.name).write_bytes(path.read_bytes())
-        FAULTS[fault][0](min(records.glob(f"{split}-*")))
-        return folder
-
-    return make
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS))

@@ -40,6 +40,37 @@ def test_a_postponed_interrupt_sets_stop_and_is_raised_on_leaving(number, error)
     assert type(raised.value) is error
 
 
+def test_within_another_nothing_is_raised_until_the_outermost_is_left():
+    seen = []
+    with Interrupts() as interrupts:
+        with pytest.raises(Terminated), interrupts.postponed():
+            with interrupts.postponed():
+                _send(signal.SIGTERM)
+            seen.append("after the inner one")
+        with interrupts.postponed():
+            seen.append("again")
+    assert seen == ["after the inner one", "again"]
+
+
+def test_where_it_is_allowed_an_interrupt_is_raised_at_once():
+    seen = []
+    raised = pytest.raises(Terminated)
+    with Interrupts() as interrupts, raised, interrupts.postponed(), interrupts.allowed():
+        _send(signal.SIGTERM)
+        seen.append("too late")
+    with Interrupts() as interrupts, pytest.raises(Terminated), interrupts.postponed():
+        with interrupts.allowed():
+            seen.append("nothing has arrived")
+        _send(signal.SIGTERM)
+        seen.append("postponed again")
+        with interrupts.allowed():
+            seen.append("too late")
+    with Interrupts(shared=True) as interrupts, interrupts.allowed():
+        _send(signal.SIGTERM)
+        seen.append("the others are told")
+    assert seen == ["nothing has arrived", "postponed again", "the others are told"]
+
+
 def test_the_same_signal_to_group_and_process_counts_once():
     saved = []
     with Interrupts() as interrupts:

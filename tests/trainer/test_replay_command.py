@@ -110,6 +110,18 @@ def test_the_layer_with_the_first_tensor_that_is_not_finite_is_found(replay, mon
     assert "First not finite: the layer head." in out
 
 
+def test_a_step_after_a_bad_record_is_made_again_bit_by_bit(replay, damaged):
+    """By the fault the first epoch is over: the record was met, and another took its place."""
+    train = [
+        f"--set=KMAX_DATA={damaged('image that cannot be decoded')}",
+        "--set=train_dataset_options.max_bad_records=1",
+    ]
+    code, _, result = replay(loss=_KinkAtThree(), train=train)
+    assert code == 0 and result["reproduced"] and result["bit_equal"]
+    assert result["step"] == 2
+    assert len(result["images"]) == 2 and "1" not in result["images"]
+
+
 def test_a_damaged_dump_is_refused(replay, tmp_path, capfd):
     replay(loss=_RootOfImageThree())
     data = tmp_path / "elsewhere" / "state.data-00000-of-00001"

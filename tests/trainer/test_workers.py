@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import re
 import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer import toy
+from tests.trainer import toy, worker_process
 from tests.worker_group import worker_group
-from trainer import assembly
+from trainer import assembly, cli
+from trainer.bad_records import LIST
 from trainer.workers import Workers
 
 SOLVER = "--set=trainer_options.solver_options"
@@ -106,18 +109,69 @@ def test_an_interrupt_of_one_worker_stops_all_after_the_same_step(flags, tmp_pat
     shown = group.output(0)
     step = max(int(path.stem[5:]) for path in (tmp_path / "run").glob("ckpt-*.index"))
     assert f"Interrupted at step {step}; saved" in shown and step >= 20
-    assert _rows(tmp_path / "run")[-1]["step"] in (step - 1, step)
+    assert _rows(tmp_path / "run")[-1]["step"] == step
     assert "Interrupted" not in group.output(1)
 
 
-@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
-def test_the_end_of_a_worker_is_reported_by_the_other(flags, tmp_path, victim):
+@pytest.mark.parametrize(
+    ("victim", "number"),
+    [
+        (1, signal.SIGKILL),
+        pytest.param(0, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(1, signal.SIGSTOP, marks=pytest.mark.slow),
+    ],
+)
+def test_a_worker_that_ends_or_hangs_is_named_by_the_other(flags, tmp_path, victim, number):
     with worker_group(WORKER, flags("--mode=train", steps=1000000), folder=tmp_path) as group:
         group.wait_for_text(0, "train 5/")
-        group.processes[victim].kill()
+        group.processes[victim].send_signal(number)
         group.processes[1 - victim].wait(120)
         assert group.processes[1 - victim].returncode == 1
     message = _end_of(group.output(1 - victim))
     address = group.addresses[victim]
     assert message.startswith(f"kmax: Waited for worker {victim} ({address}), which has ended")
     assert "Traceback" not in group.output(1 - victim)
+
+
+def test_a_numeric_fault_is_told_by_all_and_kept_by_the_chief(flags, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv(worker_process.POISONED_IMAGE, "3")
+    with worker_group(WORKER, flags("--mode=train"), folder=tmp_path) as group:
+        assert group.wait() == [1, 1], group.output(0) + group.output(1)
+    messages = [_end_of(group.output(index)) for index in range(2)]
+    for message in messages:
+        assert "not finite: loss/root, loss/total; images: 3." in message
+        assert "3 = train_000003" in message
+    assert messages[1].endswith("Worker 0, the chief, says how to make the step again.")
+    (dump,) = re.findall(r"`kmax replay-step (\S+)` makes the step again", messages[0])
+    assert pathlib.Path(dump).parent == tmp_path / "run" / "faults"
+    monkeypatch.setattr(assembly, "build_model", lambda config: toy.SynchronizedToyModel())
+    monkeypatch.setattr(assembly, "build_loss", lambda config: worker_process.Loss())
+    assert cli.main(["replay-step", dump]) == 0
+    assert "made on 2 devices (CPU on each of 2 workers)" in capfd.readouterr().out
+
+
+def test_a_bad_record_stops_all_and_is_left_out_from_the_next_start_on(
+    run, flags, damaged, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(assembly, "build_model", lambda config: toy.SynchronizedToyModel())
+    more = (
+        f"--set=KMAX_DATA={damaged('image that cannot be decoded')}",
+        "--set=train_dataset_options.max_bad_records=1",
+        "--mode=train",
+    )
+    assert run(*more, *CONSTANT_RATE, folder="alone") == 0
+    with worker_group(WORKER, flags(*more), folder=tmp_path) as group:
+        codes = group.wait()
+    assert sorted(codes) == [1, 2], group.output(0) + group.output(1)
+    found, other = codes.index(2), codes.index(1)
+    said = _end_of(group.output(found))
+    assert "Record 1 of" in said and "start the run again, which leaves such records out" in said
+    assert _end_of(group.output(other)).startswith(f"kmax: Waited for worker {found}")
+    lists = [(tmp_path / folder / LIST).read_text() for folder in ("run", "alone")]
+    assert lists[0] == lists[1] and lists[0].count("no image that can be decoded") == 1
+    with worker_group(WORKER, flags(*more), folder=tmp_path) as group:
+        assert group.wait() == [0, 0], group.output(0) + group.output(1)
+    together, alone = _rows(tmp_path / "run"), _rows(tmp_path / "alone")
+    assert len(together) == len(alone) == 4
+    for row, expected in zip(together, alone):
+        assert row == pytest.approx(expected, rel=1e-5)
