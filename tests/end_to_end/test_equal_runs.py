@@ -3,16 +3,17 @@
 The tiny model, as it is after 300 steps (PQ 62 on its own images), makes 20 more: on one device;
 on two logical processors that share each batch; in two processes that share it over loopback; with
 batches made by a tf.data service of one worker; in steps compiled by XLA. The largest differences
-from one device in 20 steps, relative, with TensorFlow 2.15 / 2.20:
+from one device in 20 steps, relative, with TensorFlow 2.15 / 2.20, each measured twice (with two
+versions of the losses):
 
 | | total loss | other term | gradient norm | PQ |
 |---|---|---|---|---|
-| two devices | 8e-8 / 3e-7 | 2e-6 / 2e-5 | 2e-6 / 9e-6 | equal |
-| two processes | 2e-7 / 3e-7 | 2e-6 / 2e-5 | 2e-6 / 9e-6 | equal |
+| two devices | 2e-7 / 3e-7 | 6e-6 / 2e-5 | 3e-6 / 9e-6 | equal |
+| two processes | 2e-7 / 3e-7 | 6e-6 / 2e-5 | 2e-6 / 9e-6 | equal |
 | data service | equal | equal | equal | equal |
-| compiled | 2e-7 / 2e-7 | 2e-6 / 2e-5 | 2e-6 / 9e-6 | equal |
+| compiled | 2e-7 / 2e-7 | 6e-6 / 2e-5 | 2e-6 / 9e-6 | equal |
 
-The terms of 2e-5 are small ones (0.1 of a total of 23); of mIoU a pixel differed (2e-5).
+The term of 2e-5 is a small one (0.1 of a total of 23); of mIoU a pixel differed (2e-5).
 
 Three things are taken out, because they are not equal in another way of training: what is drawn for
 the images of each replica (drop path, dropout, the sampled pixels: here all are taken); a learning
@@ -40,6 +41,7 @@ from kmax_tf.build.config import load_config
 from kmax_tf.build.data import build_dataset
 from kmax_tf.build.losses import build_loss
 from kmax_tf.build.model import build_model
+from kmax_tf.checkpoints.mapping import VALUE_SUFFIX
 from kmax_tf.data.converters.shapes import build_shapes
 from kmax_tf.data.converters.shapes_drawing import SceneOptions
 from tests import tiny
@@ -49,6 +51,7 @@ from tests.worker_group import ROOT, worker_group
 
 STEPS = 20
 BATCH = 4
+RATE = 1e-4
 MODULE = "tests.end_to_end.run_without_chance"
 SOLVER = "--set=trainer_options.solver_options"
 INSTANCES = "trainer_options.loss_options.kmax.instance_discrimination_loss"
@@ -56,6 +59,10 @@ INSTANCES = "trainer_options.loss_options.kmax.instance_discrimination_loss"
 SCENES = SceneOptions(
     objects=(1, 3), radius=(20.0, 34.0), busy_share=0.0, tiny_share=0.0, crowd_share=0.0
 )
+
+# The gradient of these biases is nothing but rounding, of which Adam makes whole steps; the mean
+# that the norm subtracts follows.
+BEFORE_A_NORM = ("pixel_projection/bias", "pixel_norm/moving_mean")
 
 Rows = List[Dict[str, float]]
 
@@ -132,7 +139,7 @@ def twenty_steps(flags, start):
 
     def make(folder, *more):
         initial = f"--set=model_options.initial_checkpoint={start}"
-        return flags(folder, initial, *more, steps=STEPS, rate=1e-4)
+        return flags(folder, initial, *more, steps=STEPS, rate=RATE)
 
     return make
 
@@ -171,9 +178,11 @@ def _assert_equal_ends(folder: pathlib.Path, alone: pathlib.Path) -> None:
     assert evaluated == pytest.approx(wanted, rel=1e-4)
     prefixes = [str(made / f"ckpt-{STEPS}") for made in (folder, alone)]
     for name, _ in tf.train.list_variables(prefixes[1]):
-        if name.startswith("model/") and "VALUE" in name:
+        if name.startswith("model/") and name.endswith(VALUE_SUFFIX):
             weights = [tf.train.load_variable(prefix, name) for prefix in prefixes]
-            np.testing.assert_allclose(*weights, rtol=1e-4, atol=1e-4, err_msg=name)
+            loose = name.removesuffix(VALUE_SUFFIX).endswith(BEFORE_A_NORM)
+            atol = 2 * STEPS * RATE if loose else 1e-5
+            np.testing.assert_allclose(*weights, rtol=1e-4, atol=atol, err_msg=name)
 
 
 @pytest.mark.slow
