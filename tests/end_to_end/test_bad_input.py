@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import types
 
 import numpy as np
 import pytest
@@ -54,10 +53,9 @@ def test_crop_that_does_not_fit_the_stride(kmax, tmp_path):
 
 
 def test_batch_that_replicas_cannot_share():
-    # Two replicas need two devices, so the check itself is called with a stand-in.
-    strategy = types.SimpleNamespace(num_replicas_in_sync=2)
+    # Two replicas need two devices, so the check itself is called.
     with pytest.raises(ValueError, match=r"batch_size.*\(2\).*3"):
-        require_divisible(3, strategy, "train_dataset_options.batch_size")
+        require_divisible(3, 2, "train_dataset_options.batch_size")
 
 
 def test_no_matching_files(kmax, tmp_path):
