@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-from typing import Callable, Dict, NamedTuple, Sequence, Union
+from typing import Callable, Dict, Iterator, NamedTuple, Sequence, Union
 
 import tensorflow as tf
 
@@ -77,7 +78,9 @@ def write_network_file(
     """
     chosen = FORMATS[file_format]
     spec = tf.TensorSpec([1, *input_size, 3], tf.float32, name="image")
-    traced = tf.function(network, input_signature=[spec], autograph=False).get_concrete_function()
+    function = tf.function(network, input_signature=[spec], autograph=False)
+    with _functions_inlined():
+        traced = function.get_concrete_function()
     chosen.write(traced, pathlib.Path(folder, chosen.file_name), half_weights=half_weights)
 
 
@@ -89,3 +92,18 @@ def load_network_file(file_format: str, folder: Union[str, os.PathLike]) -> RunF
     """
     FORMATS[file_format].require()
     return FORMATS[file_format].load(pathlib.Path(folder, FORMATS[file_format].file_name))
+
+
+@contextlib.contextmanager
+def _functions_inlined() -> Iterator[None]:
+    """Traces functions inside the network anew.
+
+    One that was traced for any batch size before, as post-processing is by a SavedModel, would be
+    taken as it is and hide from the converters that there is one image.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)

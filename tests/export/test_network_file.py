@@ -18,7 +18,7 @@ from kmax_tf.export.export import (
     load_export,
     verify_export,
 )
-from kmax_tf.export.network_file import FORMATS, load_network_file
+from kmax_tf.export.network_file import FORMATS, load_network_file, write_network_file
 from tests.export.toy import INFO, SIZE, ToyNetwork, prepare, toy_image
 
 IMAGES = [toy_image(33, 65), toy_image(40, 30, 1)]
@@ -78,6 +78,28 @@ def test_other_weights_are_noticed(file_format, tmp_path):
     found = verify_export(loaded, inference, options_for(file_format), IMAGES)
     failed = {row.output for row in found.comparisons if not row.passed}
     assert {"panoptic", "semantic"} <= failed
+
+
+def test_the_batch_is_one_even_where_any_was_traced_before(tmp_path):
+    seen = []
+
+    @tf.function
+    def inner(images):
+        seen.append(images.shape[0])
+        return tf.reduce_max(images, axis=[1, 2, 3])
+
+    inner.get_concrete_function(tf.TensorSpec([None, 3, 4, 3]))
+    write_network_file(
+        "tflite",
+        tmp_path,
+        network=lambda images: {"largest": inner(images)},
+        input_size=(3, 4),
+        half_weights=False,
+    )
+    assert seen == [None, 1]
+    assert not tf.config.functions_run_eagerly()
+    image = np.arange(36, dtype=np.float32).reshape(1, 3, 4, 3)
+    assert load_network_file("tflite", tmp_path)(image)["largest"] == 35
 
 
 def test_a_failed_conversion_leaves_nothing(tmp_path):

@@ -125,6 +125,26 @@ def test_the_worst_image_of_a_file_counts(half_weights, passes):
     assert max(row.difference for row in rows) == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.parametrize(("changed", "passes"), [(2, True), (4, False)])
+def test_a_runtime_may_tip_one_pixel_in_a_thousand(changed, passes):
+    size = SIZE[0] * SIZE[1]  # 2145 pixels
+    maps = np.zeros([1, size], np.int32)
+    other = maps.copy()
+    other[0, :changed] = 1
+    scores = np.zeros([1, 3], np.float32)
+    rows = verify_network_file(
+        "onnx",
+        lambda image: {"semantic": other.reshape([1, *SIZE]), "segment_score": scores},
+        network=lambda images: {
+            "semantic": tf.constant(maps.reshape([1, *SIZE])),
+            "segment_score": tf.constant(scores),
+        },
+        prepare=prepare,
+        images=IMAGES[:1],
+    )
+    assert all(row.passed for row in rows) == passes
+
+
 def test_a_row_that_depends_on_its_batch_is_noticed(tmp_path):
     """Each image is dimmed by the first one of its batch: right alone, wrong together."""
     network = ToyNetwork()
