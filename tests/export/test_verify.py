@@ -125,8 +125,8 @@ def test_the_worst_image_of_a_file_counts(half_weights, passes):
     assert max(row.difference for row in rows) == pytest.approx(0.01, rel=1e-3)
 
 
-@pytest.mark.parametrize(("changed", "passes"), [(2, True), (4, False)])
-def test_a_runtime_may_tip_one_pixel_in_a_thousand(changed, passes):
+@pytest.mark.parametrize(("changed", "passes"), [(0, True), (1, False)])
+def test_a_runtime_has_the_bounds_of_a_saved_model(changed, passes):
     size = SIZE[0] * SIZE[1]  # 2145 pixels
     maps = np.zeros([1, size], np.int32)
     other = maps.copy()
