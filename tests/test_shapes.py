@@ -65,3 +65,26 @@ def test_dimensions_are_static_where_known():
     assert trace(tf.zeros([3, 5, 7, 2])).numpy().tolist() == [3, 5, 7, 2]
     assert seen["dimensions"][1] == 5 and seen["dimensions"][3] == 2
     assert tf.is_tensor(seen["dimensions"][0])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (2, 1), (1, 3), (1, 1)])
+@pytest.mark.parametrize("size", [(9, 12), (1, 1), (8, 5)])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_a_subsample_is_the_strided_slice_exactly(rows, columns, size, dtype):
+    features = tf.cast(tf.random.stateless_normal([2, *size, 3], seed=[1, 2]), dtype)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(features)
+        sliced = features[:, ::rows, ::columns]
+        sampled = shapes.subsample(features, rows, columns)
+    np.testing.assert_array_equal(sampled, sliced)
+    upstream = tf.cast(tf.random.stateless_normal(sliced.shape, seed=[3, 4]), dtype)
+    expected = tape.gradient(sliced, features, output_gradients=upstream)
+    np.testing.assert_array_equal(
+        tape.gradient(sampled, features, output_gradients=upstream), expected
+    )
+
+
+def test_a_subsample_keeps_what_is_not_finite():
+    features = tf.constant([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [float("nan"), 8.0, float("inf")]])
+    sampled = shapes.subsample(features[tf.newaxis, :, :, tf.newaxis], 2, 2)[0, :, :, 0]
+    np.testing.assert_array_equal(sampled, [[1.0, 3.0], [float("nan"), float("inf")]])

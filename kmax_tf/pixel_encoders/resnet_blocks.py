@@ -10,6 +10,7 @@ from kmax_tf.layers.activation import activation_function
 from kmax_tf.layers.conv import ConvNorm
 from kmax_tf.layers.drop_path import DropPath
 from kmax_tf.layers.norm import NormSettings
+from kmax_tf.shapes import subsample
 
 EXPANSION = 4
 """Output channels per base width of all blocks but `BasicBlock`."""
@@ -73,9 +74,7 @@ class ResidualBlock(tf.keras.layers.Layer):
         residual = self.drop_path(self.branch(activated, training), training=training)
         if self.shortcut is not None:
             return residual + self.shortcut(activated, training=training)
-        if self.strides > 1:
-            activated = activated[:, :: self.strides, :: self.strides]
-        return residual + activated
+        return residual + subsample(activated, self.strides, self.strides)
 
     def get_config(self) -> Dict[str, Any]:
         return {
