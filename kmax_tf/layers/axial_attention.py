@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kmax_tf.layers.norm import BatchNorm, NormSettings
 from kmax_tf.layers.positional_encoding import RelativePositions
-from kmax_tf.shapes import Size, dimensions
+from kmax_tf.shapes import Size, dimensions, subsample
 
 
 class AxisAttention(tf.keras.layers.Layer):
@@ -75,24 +75,23 @@ class AxisAttention(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         batch, height, width, _ = dimensions(inputs)
-        length = height if self.axis == "height" else width
-        # One letter per axis of [B, h, w, head, channel]: q and k are the query's and key's
-        # position on the attended axis, o the other axis.
-        query_map, key_map = ("bqo", "bko") if self.axis == "height" else ("boq", "bok")
+        along = _Lines(batch, height, width, self.num_heads, is_height=self.axis == "height")
         query, key, value = self._project(inputs, (batch, height, width), training)
 
-        tables = self.query_positions(length), self.key_positions(length)
-        weights = tf.nn.softmax(
-            self._similarity(query, key, tables, (query_map, key_map), training=training)
-        )
+        tables = self.query_positions(along.length), self.key_positions(along.length)
+        weights = tf.nn.softmax(self._similarity(query, key, tables, along, training=training))
 
-        value_table = self.value_positions(length)
-        retrieved = [
-            tf.einsum(f"bonqk,{key_map}nd->{query_map}nd", weights, value),
-            tf.einsum(f"bonqk,qkd->{query_map}nd", weights, value_table),
-        ]
+        value_table = self.value_positions(along.length)
+        by_content = tf.matmul(weights, along.by_line(value))
+        by_position = tf.matmul(along.lines_to_places(weights), value_table)
         shape = [batch, height, width, self.value_width]
-        retrieved = tf.concat([tf.reshape(term, shape) for term in retrieved], -1)
+        retrieved = tf.concat(
+            [
+                tf.reshape(along.lines_to_map(by_content), shape),
+                tf.reshape(along.places_to_map(by_position), shape),
+            ],
+            -1,
+        )
         retrieved = self.retrieved_norm(retrieved, training=training)
         return tf.add_n(tf.split(retrieved, 2, -1))
 
@@ -101,7 +100,7 @@ class AxisAttention(tf.keras.layers.Layer):
         query: tf.Tensor,
         key: tf.Tensor,
         tables: Tuple[tf.Tensor, tf.Tensor],
-        maps: Tuple[str, str],
+        along: _Lines,
         *,
         training: bool,
     ) -> tf.Tensor:
@@ -111,7 +110,7 @@ class AxisAttention(tf.keras.layers.Layer):
           query: float [B, h, w, heads, depth].
           key: of the same shape.
           tables: positions of queries and of keys, each [q, k, depth].
-          maps: the letters of B, h and w in `query` and in `key`.
+          along: the layouts of the attended axis.
           training: whether batch statistics are used.
         """
         content, queries, keys = key, query, key
@@ -122,10 +121,13 @@ class AxisAttention(tf.keras.layers.Layer):
             factors, _ = self.similarity_norm.constants()
             factors = tf.cast(tf.reshape(factors, [3, self.num_heads, 1]), query.dtype)
             content, queries, keys = key * factors[0], query * factors[1], key * factors[2]
+        of_queries = tf.matmul(along.by_place(queries), tables[0], transpose_b=True)
+        # One product for each place of the key: [q, k, depth] -> [k, depth, q].
+        of_keys = tf.matmul(along.by_place(keys), tf.transpose(tables[1], [1, 2, 0]))
         terms = [
-            tf.einsum(f"{maps[0]}nd,{maps[1]}nd->bonqk", query, content),
-            tf.einsum(f"{maps[0]}nd,qkd->bonqk", queries, tables[0]),
-            tf.einsum(f"{maps[1]}nd,qkd->bonqk", keys, tables[1]),
+            tf.matmul(along.by_line(query), along.by_line(content), transpose_b=True),
+            along.restore_lines(tf.transpose(of_queries, [1, 0, 2])),
+            along.restore_lines(tf.transpose(of_keys, [1, 2, 0])),
         ]
         if folded:
             return tf.add_n(terms)
@@ -164,6 +166,59 @@ class AxisAttention(tf.keras.layers.Layer):
         }
 
 
+class _Lines:
+    """How a map with heads is laid out for products along its rows or its columns.
+
+    Written with `matmul` on two layouts that are made once, attention takes about two thirds of the
+    time that it takes as `einsum`, which turns the operands of every product.
+
+      map: [B, h, w, heads, D].
+      lines: [B, o, heads, q, D], one matrix for every line (o is the other axis) and head.
+      places: [q, B * o * heads, D], one matrix for every place q on the lines.
+
+    Args:
+      batch: B.
+      height: h.
+      width: w.
+      heads: number of heads.
+      is_height: whether lines are columns.
+    """
+
+    def __init__(
+        self, batch: Size, height: Size, width: Size, heads: int, *, is_height: bool
+    ) -> None:
+        self.length, others = (height, width) if is_height else (width, height)
+        self._lines = [batch, others, heads]
+        self._is_height = is_height
+
+    def by_line(self, features: tf.Tensor) -> tf.Tensor:
+        """Map -> lines."""
+        return tf.transpose(features, [0, 2, 3, 1, 4] if self._is_height else [0, 1, 3, 2, 4])
+
+    def by_place(self, features: tf.Tensor) -> tf.Tensor:
+        """Map -> places."""
+        turned = tf.transpose(features, [1, 0, 2, 3, 4] if self._is_height else [2, 0, 1, 3, 4])
+        return tf.reshape(turned, [self.length, -1, features.shape[-1]])
+
+    def lines_to_map(self, features: tf.Tensor) -> tf.Tensor:
+        """Lines -> map."""
+        return tf.transpose(features, [0, 3, 1, 2, 4] if self._is_height else [0, 1, 3, 2, 4])
+
+    def places_to_map(self, features: tf.Tensor) -> tf.Tensor:
+        """Places -> map."""
+        parted = tf.reshape(features, [self.length, *self._lines, features.shape[-1]])
+        return tf.transpose(parted, [1, 0, 2, 3, 4] if self._is_height else [1, 2, 0, 3, 4])
+
+    def lines_to_places(self, features: tf.Tensor) -> tf.Tensor:
+        """Lines -> places."""
+        matrices = tf.reshape(features, [-1, self.length, dimensions(features)[-1]])
+        return tf.transpose(matrices, [1, 0, 2])
+
+    def restore_lines(self, matrices: tf.Tensor) -> tf.Tensor:
+        """[B * o * heads, q, D] -> lines."""
+        return tf.reshape(matrices, [*self._lines, self.length, dimensions(matrices)[-1]])
+
+
 class AxialAttention2D(tf.keras.layers.Layer):
     """Attention along the height, then along the width, with nothing between.
 
@@ -200,10 +255,8 @@ class AxialAttention2D(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         features = self.height_axis(inputs, training=training)
-        if self.strides > 1:
-            features = features[:, :: self.strides]
-        features = self.width_axis(features, training=training)
-        return features[:, :, :: self.strides] if self.strides > 1 else features
+        features = subsample(features, self.strides, 1)
+        return subsample(self.width_axis(features, training=training), 1, self.strides)
 
     def get_config(self) -> Dict[str, Any]:
         config = self.height_axis.get_config()
