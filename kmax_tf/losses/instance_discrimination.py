@@ -70,7 +70,7 @@ def _sampled_loss_of_image(
     """The loss of one image, float32 scalar, from [K, D] and [K]."""
     labelled = segment_id >= 0
     scaled = embedding * _TEMPERATURE**-0.5
-    batched, ids = scaled[tf.newaxis], segment_id[tf.newaxis]
+    batched, ids = tf.expand_dims(scaled, 0), tf.expand_dims(segment_id, 0)
     count = sum_by_segment(tf.ones_like(ids, tf.float32), ids, num_segments)[0]
     mean = sum_by_segment(batched, ids, num_segments)[0] / tf.maximum(count, 1.0)[:, tf.newaxis]
     own_mean = tf.gather(mean, tf.maximum(segment_id, 0))
