@@ -62,12 +62,11 @@ def not_before(event: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
 
 def gelu_gradient(features: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     """Gradient of `gelu` at `features`, times `upstream`; all of the same shape and dtype."""
-    density = tf.exp(-0.5 * tf.square(features)) * (1.0 / math.sqrt(2.0 * math.pi))
-    return upstream * (_normal_cumulative(features) + features * density)
-
-
-def _normal_cumulative(features: tf.Tensor) -> tf.Tensor:
-    return 0.5 + 0.5 * tf.math.erf(features * math.sqrt(0.5))
+    # Phi(x) + x * phi(x) in y = x / sqrt(2), with the factor of phi in the exponent: as few passes
+    # over the features as there are.
+    scaled = features * math.sqrt(0.5)
+    density = tf.exp(-0.5 * math.log(math.pi) - scaled * scaled)
+    return upstream * (0.5 + 0.5 * tf.math.erf(scaled) + scaled * density)
 
 
 _ACTIVATIONS: Dict[str, Activation] = {"relu": relu, "gelu": gelu}
