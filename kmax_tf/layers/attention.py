@@ -74,19 +74,21 @@ class NormedAttention(tf.keras.layers.Layer):
             # What multiplies each head is quicker before the product, and what is added is the same
             # for all keys: softmax ignores it.
             factor, _ = self.similarity_norm.constants()
-            factor = tf.cast(factor[:, tf.newaxis], query.dtype)
-            similarity = tf.einsum("bqnd,bknd->bnqk", query * factor, key)
+            factor = tf.cast(factor[:, tf.newaxis, tf.newaxis], query.dtype)
+            similarity = tf.matmul(query * factor, key, transpose_b=True)
         else:
-            similarity = tf.einsum("bqnd,bknd->bnqk", query, key)
+            similarity = tf.matmul(query, key, transpose_b=True)
             similarity = self.similarity_norm(similarity, training=training)
         weights = tf.cast(tf.nn.softmax(tf.cast(similarity, tf.float32)), value.dtype)
-        retrieved = tf.einsum("bnqk,bknd->bqnd", weights, value)
+        retrieved = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
         retrieved = tf.reshape(retrieved, [batch, length, self.value_width])
         return self.retrieved_norm(retrieved, training=training)
 
     def _split_heads(self, features: tf.Tensor) -> tf.Tensor:
+        """[B, L, D] -> [B, heads, L, D / heads]."""
         batch, length, channels = dimensions(features)
-        return tf.reshape(features, [batch, length, self.num_heads, channels // self.num_heads])
+        shape = [batch, length, self.num_heads, channels // self.num_heads]
+        return tf.transpose(tf.reshape(features, shape), [0, 2, 1, 3])
 
     def get_config(self) -> Dict[str, Any]:
         return {
