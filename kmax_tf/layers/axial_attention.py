@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kmax_tf.layers.norm import BatchNorm, NormSettings
 from kmax_tf.layers.positional_encoding import RelativePositions
+from kmax_tf.layers.row_product import row_product
 from kmax_tf.shapes import Size, dimensions, subsample
 
 
@@ -142,7 +143,9 @@ class AxisAttention(tf.keras.layers.Layer):
         self, inputs: tf.Tensor, sizes: Tuple[Size, Size, Size], training: bool
     ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Queries, keys and values, each [B, h, w, heads, depth]."""
-        rows = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), self.qkv_kernel)
+        rows = row_product(
+            tf.reshape(inputs, [-1, inputs.shape[-1]]), self.qkv_kernel, training=training
+        )
         bias = self.qkv_norm.bias_of_kernel(training)
         if bias is not None:
             rows = tf.nn.bias_add(rows, bias)

@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from kmax_tf.layers.activation import activation_function
 from kmax_tf.layers.depthwise import depthwise_conv
+from kmax_tf.layers.dilated_conv import dilated_conv
 from kmax_tf.layers.norm import BatchNorm, NormSettings
+from kmax_tf.layers.row_product import row_product
 from kmax_tf.shapes import subsample
 
 
@@ -74,21 +76,16 @@ class ConvNorm(tf.keras.layers.Layer):
             # A plain product is up to twice as quick as a 1x1 convolution on small maps, and the
             # filter gradient of one with strides writes out of bounds in TensorFlow on some CPUs.
             inputs = subsample(inputs, self.strides, self.strides)
-            rows = tf.matmul(
+            rows = row_product(
                 tf.reshape(inputs, [-1, inputs.shape[-1]]),
                 tf.reshape(kernel, kernel.shape[2:]),
+                training=training,
             )
             if bias is not None:  # Before the reshape: TensorFlow makes one operation of it.
                 rows = self._activate(tf.nn.bias_add(rows, bias), training)
             outputs = tf.reshape(rows, _with_channels(inputs, self.channels))
         else:
-            outputs = tf.nn.conv2d(
-                inputs,
-                kernel,
-                self.strides,
-                self._padding(inputs.shape[1:3]),
-                dilations=self.dilation,
-            )
+            outputs = self._convolve(inputs, kernel, training)
             if bias is not None:
                 outputs = self._activate(tf.nn.bias_add(outputs, bias), training)
         if norm is None:
@@ -115,6 +112,12 @@ class ConvNorm(tf.keras.layers.Layer):
         # Not `kernel[...]`: the gradient of that is five times as slow as the padding of this.
         begin = [*(reach - taps for taps in inside), 0, 0]
         return tf.slice(self.kernel, begin, [*(2 * taps + 1 for taps in inside), -1, -1])
+
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
+        if self.dilation > 1 and self.strides == 1:
+            return dilated_conv(inputs, kernel, self.dilation, training=training)
+        padding = self._padding(inputs.shape[1:3])
+        return tf.nn.conv2d(inputs, kernel, self.strides, padding, dilations=self.dilation)
 
     def _padding(self, size: tf.TensorShape) -> Union[str, List[List[int]]]:
         # On sizes of the form strides * m + 1 'same' is symmetric too; its gradients are quicker.
@@ -183,9 +186,10 @@ class LinearNorm(tf.keras.layers.Layer):
             self.bias = self.add_weight(name="bias", shape=[self.channels], initializer="zeros")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        outputs = tf.matmul(
+        outputs = row_product(
             tf.reshape(inputs, [-1, inputs.shape[-1]]),
             tf.reshape(self.kernel, self.kernel.shape[1:]),
+            training=training,
         )
         bias, norm = _bias_and_norm(self.bias, self.norm, training)
         if norm is None:

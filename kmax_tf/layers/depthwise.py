@@ -6,6 +6,8 @@ from typing import Callable, List, Tuple
 
 import tensorflow as tf
 
+from kmax_tf.layers.device import is_cpu
+
 _STRIDES = [1, 1, 1, 1]
 # The widest window whose filter gradient oneDNN has quick code for, whatever its height. One of
 # 5 x 5 at 161 x 161 x 256 takes 17 times as long as one of 5 x 3.
@@ -25,7 +27,7 @@ def depthwise_conv(inputs: tf.Tensor, kernel: tf.Tensor, *, training: bool) -> t
     Returns:
       Like `inputs`.
     """
-    is_slow = _QUICK_WIDTH < kernel.shape[1] <= _WIDEST and _is_cpu()
+    is_slow = _QUICK_WIDTH < kernel.shape[1] <= _WIDEST and is_cpu()
     # In bfloat16 the narrow windows would be summed in bfloat16: errors of several per cent.
     if training and is_slow and inputs.dtype == tf.float32:
         return _depthwise_conv_for_cpu(inputs, tf.convert_to_tensor(kernel))
@@ -80,8 +82,3 @@ def _filter_gradient(inputs: tf.Tensor, upstream: tf.Tensor, shape: tf.TensorSha
         parts.append(part[:, done - begin :])
         done = begin + _QUICK_WIDTH
     return tf.concat(parts, axis=1)
-
-
-def _is_cpu() -> bool:
-    """Whether there is nothing but a CPU to compute on."""
-    return not any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
