@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn, Optional, Sequence
 
 import kmax_tf  # Chooses Keras before a sub-command imports TensorFlow.
+from trainer.host_memory import limit_arenas
 from trainer.user_errors import USER_ERROR, run_reporting_errors
 
 # A module has `add_arguments(parser)` and `run(arguments) -> exit code`.
@@ -60,6 +61,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = parser.parse_args(given[:1]).subcommand
     module_name, text = SUBCOMMANDS[chosen]
+    limit_arenas()
 
     def run() -> int:
         module = importlib.import_module(module_name)

@@ -21,6 +21,7 @@ from trainer import preflight
 from trainer.arguments import add_allow_missing_argument, add_model_arguments
 from trainer.cli import Parser
 from trainer.cluster import read_cluster
+from trainer.host_memory import limit_arenas
 from trainer.user_errors import run_reporting_errors
 
 MODES = ("train_and_eval", "train", "eval", "continuous_eval")
@@ -99,6 +100,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = Parser(prog="train.py", description=__doc__.splitlines()[0], allow_abbrev=False)
     add_arguments(parser)
     parsed = parser.parse_args(arguments)
+    limit_arenas()
     return run_reporting_errors(lambda: run(parsed))
 
 
