@@ -76,7 +76,7 @@ class AdamW:
         first_power = tf.pow(FIRST_MOMENT_DECAY, time)
         second_power = tf.pow(SECOND_MOMENT_DECAY, time)
         rates = scaled_rates(rate, self._parameters)
-        kept = {k: 1.0 - r * self._weight_decay for k, r in rates.items()}
+        decays = {k: r * self._weight_decay for k, r in rates.items()}
         # One constant for all variables: a number in the call would be one for each.
         first_decay, second_decay = (
             tf.constant(FIRST_MOMENT_DECAY),
@@ -89,9 +89,8 @@ class AdamW:
             variable = parameter.variable
             multiplier = parameter.learning_rate_multiplier
             if parameter.decayed and self._weight_decay:
-                # In place it would be slower: the product becomes the variable, nothing is copied.
-                tf.raw_ops.AssignVariableOp(
-                    resource=variable.handle, value=kept[multiplier] * variable
+                tf.raw_ops.AssignSubVariableOp(
+                    resource=variable.handle, value=decays[multiplier] * variable
                 )
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
