@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
-from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Sequence, Set, Tuple
 
 import tensorflow as tf
+
+from kmax_tf.tracing import functions_inlined
 
 _PRODUCT = re.compile(r"Conv|MatMul|Einsum")
 """Operations of such a type multiply and add; one that is not in `_COUNTERS` must not count 0."""
@@ -52,7 +53,7 @@ def measure_size(model: tf.keras.Model, crop: Tuple[int, int], *, batch_size: in
       ValueError: the graph holds an operation that cannot be counted.
     """
     inference = tf.function(lambda images: model(images, training=False), autograph=False)
-    with _functions_inlined():
+    with functions_inlined():
         traced = inference.get_concrete_function(
             tf.TensorSpec([batch_size, *crop, 3], tf.float32, name="images")
         )
@@ -90,17 +91,6 @@ def count_multiply_adds(operations: Sequence[tf.Operation]) -> int:
                 f"operation {operation.name} of type {operation.type}."
             )
     return total
-
-
-@contextlib.contextmanager
-def _functions_inlined() -> Iterator[None]:
-    """Calls of a `tf.function` become part of the graph that is being traced."""
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
 
 
 def _operations_behind(outputs: Sequence[tf.Tensor]) -> List[tf.Operation]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-from typing import Callable, Dict, Iterator, NamedTuple, Sequence, Union
+from typing import Callable, Dict, NamedTuple, Sequence, Union
 
 import tensorflow as tf
 
@@ -13,6 +12,7 @@ from kmax_tf.export.onnx_file import load_onnx, require_onnx, write_onnx
 from kmax_tf.export.onnx_operations import OPERATOR_SET
 from kmax_tf.export.outputs import RunFile, ServedNetwork
 from kmax_tf.export.tflite import load_tflite, write_tflite
+from kmax_tf.tracing import functions_inlined
 
 
 class NetworkFormat(NamedTuple):
@@ -79,7 +79,7 @@ def write_network_file(
     chosen = FORMATS[file_format]
     spec = tf.TensorSpec([1, *input_size, 3], tf.float32, name="image")
     function = tf.function(network, input_signature=[spec], autograph=False)
-    with _functions_inlined():
+    with functions_inlined():
         traced = function.get_concrete_function()
     chosen.write(traced, pathlib.Path(folder, chosen.file_name), half_weights=half_weights)
 
@@ -92,18 +92,3 @@ def load_network_file(file_format: str, folder: Union[str, os.PathLike]) -> RunF
     """
     FORMATS[file_format].require()
     return FORMATS[file_format].load(pathlib.Path(folder, FORMATS[file_format].file_name))
-
-
-@contextlib.contextmanager
-def _functions_inlined() -> Iterator[None]:
-    """Traces functions inside the network anew.
-
-    One that was traced for any batch size before, as post-processing is by a SavedModel, would be
-    taken as it is and hide from the converters that there is one image.
-    """
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)

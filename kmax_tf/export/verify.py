@@ -139,8 +139,7 @@ def verify_network_file(
         expected = _to_numpy(network(prepared))
         require_finite(expected["segment_score"], [f"{number} of the comparison"])
         received = run(prepared.numpy())
-        rows = _compare(file_format, received, expected, exact=not half_weights, batch=1)
-        requests.append(rows)
+        requests.append(_compare(file_format, received, expected, exact=not half_weights, batch=1))
     return _worst(requests)
 
 
