@@ -7,6 +7,8 @@ from typing import Callable, Dict, Optional, Tuple
 
 import tensorflow as tf
 
+from kmax_tf.layers.gradient import with_gradient
+
 Activation = Callable[..., tf.Tensor]
 """`activation(features, training=False)`: float of any shape -> same shape and dtype."""
 
@@ -42,7 +44,7 @@ def identity(features: tf.Tensor, training: bool = False) -> tf.Tensor:
     return features
 
 
-@tf.custom_gradient
+@with_gradient
 def _gelu_with_gradient(
     features: tf.Tensor,
 ) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:

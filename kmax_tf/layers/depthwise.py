@@ -7,6 +7,7 @@ from typing import Callable, List, Tuple
 import tensorflow as tf
 
 from kmax_tf.layers.device import is_cpu
+from kmax_tf.layers.gradient import with_gradient
 
 _STRIDES = [1, 1, 1, 1]
 # The widest window whose filter gradient oneDNN has quick code for, whatever its height. One of
@@ -30,11 +31,11 @@ def depthwise_conv(inputs: tf.Tensor, kernel: tf.Tensor, *, training: bool) -> t
     is_slow = _QUICK_WIDTH < kernel.shape[1] <= _WIDEST and is_cpu()
     # In bfloat16 the narrow windows would be summed in bfloat16: errors of several per cent.
     if training and is_slow and inputs.dtype == tf.float32:
-        return _depthwise_conv_for_cpu(inputs, tf.convert_to_tensor(kernel))
+        return _depthwise_conv_for_cpu(inputs, kernel)
     return tf.nn.depthwise_conv2d(inputs, kernel, _STRIDES, "SAME")
 
 
-@tf.custom_gradient
+@with_gradient
 def _depthwise_conv_for_cpu(inputs: tf.Tensor, kernel: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         of_inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(

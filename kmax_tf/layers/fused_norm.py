@@ -7,6 +7,7 @@ from typing import Any, Callable, Tuple
 import tensorflow as tf
 
 from kmax_tf.layers.activation import gelu, gelu_gradient, not_before
+from kmax_tf.layers.gradient import unrecorded, with_gradient
 from kmax_tf.shapes import count_elements
 
 Normalized = Tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -24,16 +25,17 @@ def normalize(
       beta: float32 [D].
       epsilon: added to the variance.
     """
-    result = _batch_norm(features, gamma, beta, epsilon=epsilon)
+    with unrecorded():
+        result = _batch_norm(features, gamma, beta, epsilon=epsilon)
+        variance = _biased(result.batch_variance, features)
 
-    @tf.custom_gradient
+    @with_gradient
     def step(features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
         def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, ...]:
             return _gradients(upstream, features, gamma, result, epsilon=epsilon)
 
         return result.y, gradient
 
-    variance = _biased(result.batch_variance, features)
     return step(features, gamma, beta), result.batch_mean, variance
 
 
@@ -45,10 +47,11 @@ def normalize_and_activate(
     For the backward pass only `features` are kept: what lies between norm and activation is made
     again from them, which costs less than a tenth of the convolution before, and halves the memory.
     """
-    result = _batch_norm(features, gamma, beta, epsilon=epsilon)
-    variance = _biased(result.batch_variance, features)
+    with unrecorded():
+        result = _batch_norm(features, gamma, beta, epsilon=epsilon)
+        variance = _biased(result.batch_variance, features)
 
-    @tf.custom_gradient
+    @with_gradient
     def step(features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
         def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, ...]:
             normalized = tf.raw_ops.FusedBatchNormV3(
@@ -91,7 +94,7 @@ def normalize_rows_with_gradient(
 ) -> tf.Tensor:
     """`normalize_rows` for training: keeps only `features` for the backward pass."""
 
-    @tf.custom_gradient
+    @with_gradient
     def step(features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
         outputs, mean, inverse = _normalize_rows(features, gamma, beta, epsilon)
 
@@ -120,7 +123,6 @@ def _normalize_rows(
 
 def _batch_norm(features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, *, epsilon: float) -> Any:
     """The fused operation; its gradient is the caller's: the automatic one has five more inputs."""
-    features, gamma, beta = (tf.stop_gradient(each) for each in (features, gamma, beta))
     return tf.raw_ops.FusedBatchNormV3(
         x=features, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon
     )

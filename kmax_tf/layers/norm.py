@@ -13,6 +13,7 @@ from kmax_tf.layers.fused_norm import (
     normalize_rows,
     normalize_rows_with_gradient,
 )
+from kmax_tf.layers.gradient import with_gradient
 from kmax_tf.layers.recompute import keep, runs_again
 from kmax_tf.shapes import count_elements
 
@@ -246,7 +247,7 @@ class BatchNorm(tf.keras.layers.Layer):
         variance = tf.reduce_mean(tf.math.squared_difference(features, mean), axes, keepdims=True)
 
         # The gradient in closed form, mean and variance included: a third fewer nodes.
-        @tf.custom_gradient
+        @with_gradient
         def normalize(
             features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, mean: tf.Tensor, inv: tf.Tensor
         ) -> Tuple[tf.Tensor, Any]:

@@ -15,6 +15,8 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
+from kmax_tf.layers.gradient import set_gradient, variables_read
+
 
 class _Run:
     """One run of a recomputed layer.
@@ -94,37 +96,32 @@ def _run_and_forget(
     run: Callable, run_again: Callable, inputs: Tuple[Any, ...], compiled: bool
 ) -> Any:
     """`run(*inputs)`, whose gradient is that of `run_again(*inputs)`."""
-    results: List[Any] = []  # With what has no gradient, which the function below cannot return.
+    tensors = tf.nest.flatten(inputs)
     first = _Run()
+    with variables_read() as reader, _inside(first):
+        # An input that is also a result becomes a tensor of its own.
+        result = tf.nest.map_structure(
+            lambda each: tf.identity(each) if any(each is other for other in tensors) else each,
+            run(*inputs),
+        )
+    variables = reader.watched_variables()
 
-    @tf.custom_gradient
-    def step(*tensors: tf.Tensor) -> Tuple[List[tf.Tensor], Callable]:
-        with _inside(first):
-            result = run(*tf.nest.pack_sequence_as(inputs, tensors))
-        results.append(result)
+    def gradient(*upstream: tf.Tensor) -> List[Optional[tf.Tensor]]:
+        with tf.control_dependencies(upstream):
+            waiting = [tf.identity(tensor) for tensor in tensors]
+            if compiled:
+                waiting = [_after(upstream[0], tensor) for tensor in waiting]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(waiting)
+                tape.watch(variables)
+                with _inside(_Run(first.kept)):
+                    again = run_again(*tf.nest.pack_sequence_as(inputs, waiting))
+        return tape.gradient(
+            _differentiable(again), [*waiting, *variables], output_gradients=upstream
+        )
 
-        def gradient(*upstream: tf.Tensor, variables: Sequence[tf.Variable] = ()) -> Any:
-            with tf.control_dependencies(upstream):
-                waiting = [tf.identity(tensor) for tensor in tensors]
-                if compiled:
-                    waiting = [_after(upstream[0], tensor) for tensor in waiting]
-                with tf.GradientTape(watch_accessed_variables=False) as tape:
-                    tape.watch(waiting)
-                    tape.watch(variables)
-                    with _inside(_Run(first.kept)):
-                        again = run_again(*tf.nest.pack_sequence_as(inputs, waiting))
-            gradients = tape.gradient(
-                _differentiable(again), [*waiting, *variables], output_gradients=upstream
-            )
-            count = len(waiting)
-            return (gradients[:count], gradients[count:]) if variables else gradients
-
-        return _differentiable(result), gradient
-
-    differentiable = iter(tf.nest.flatten(step(*tf.nest.flatten(inputs))))
-    return tf.nest.map_structure(
-        lambda tensor: next(differentiable) if _has_gradient(tensor) else tensor, results[0]
-    )
+    set_gradient(_differentiable(result), [*tensors, *variables], gradient)
+    return result
 
 
 @contextlib.contextmanager

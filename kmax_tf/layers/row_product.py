@@ -6,6 +6,8 @@ from typing import Callable, Tuple
 
 import tensorflow as tf
 
+from kmax_tf.layers.gradient import with_gradient
+
 # Up to so many rows, and from so many channels of the result on, the product with the transposed
 # kernel takes up to twice as long as that of the kernel with the transposed rows: each thread of
 # oneDNN arranges the whole kernel anew for its few rows.
@@ -26,11 +28,11 @@ def row_product(rows: tf.Tensor, kernel: tf.Tensor, *, training: bool) -> tf.Ten
     """
     count = rows.shape[0]
     if training and count and count <= _FEW_ROWS and kernel.shape[1] >= _MANY_CHANNELS:
-        return _product_of_few(rows, tf.convert_to_tensor(kernel))
+        return _product_of_few(rows, kernel)
     return tf.matmul(rows, kernel)
 
 
-@tf.custom_gradient
+@with_gradient
 def _product_of_few(rows: tf.Tensor, kernel: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         of_rows = tf.transpose(tf.matmul(kernel, upstream, transpose_b=True))
