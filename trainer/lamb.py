@@ -7,11 +7,17 @@ Python 3.9 - 3.11 alone.
 from __future__ import annotations
 
 import warnings
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Union
 
 import tensorflow as tf
 
-from trainer.optimizers import FIRST_MOMENT_DECAY, SECOND_MOMENT_DECAY, make_slots, scaled_rates
+from trainer.optimizers import (
+    FIRST_MOMENT_DECAY,
+    SECOND_MOMENT_DECAY,
+    make_slots,
+    run_if,
+    scaled_rates,
+)
 from trainer.parameter_groups import Parameter
 from trainer.schedules import Schedule
 
@@ -56,16 +62,28 @@ class LAMB:
         multipliers = {p.learning_rate_multiplier for p in parameters}
         self._rules = {m: _Rule(weight_decay) for m in sorted(multipliers)}
 
-    def apply(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> None:
+    def apply(
+        self,
+        gradients: Sequence[Optional[tf.Tensor]],
+        step: tf.Tensor,
+        *,
+        factor: Union[float, tf.Tensor] = 1.0,
+        sound: Union[bool, tf.Tensor] = True,
+    ) -> None:
         """Updates the parameters; arguments as for `AdamW.apply`."""
         rates = scaled_rates(self.schedule(step), self._parameters)
-        for multiplier, rule in self._rules.items():
-            rule.begin(rates[multiplier], step)
-        for parameter, gradient in zip(self._parameters, gradients):
-            if gradient is None:
-                continue
-            slots = {name: slot[parameter.path] for name, slot in self.slots.items()}
-            self._rules[parameter.learning_rate_multiplier].update(parameter, slots, gradient)
+
+        def update() -> None:
+            for multiplier, rule in self._rules.items():
+                rule.begin(rates[multiplier], step)
+            for parameter, gradient in zip(self._parameters, gradients):
+                if gradient is None:
+                    continue
+                slots = {name: slot[parameter.path] for name, slot in self.slots.items()}
+                rule = self._rules[parameter.learning_rate_multiplier]
+                rule.update(parameter, slots, tf.convert_to_tensor(gradient) * factor)
+
+        run_if(sound, update)
 
 
 class _LocalCopy:

@@ -11,7 +11,7 @@ own copy, hence the raw handles, which are the local copy of a mirrored variable
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence
+from typing import Callable, Dict, Optional, Sequence, Union
 
 import tensorflow as tf
 
@@ -24,18 +24,14 @@ EPSILON = 1e-7
 MOMENTUM = 0.9
 
 
-def clip_by_global_norm(
-    gradients: Sequence[Optional[tf.Tensor]], *, norm: tf.Tensor, limit: float
-) -> list:
-    """Scales all gradients by `limit / max(norm, limit)`.
+def clipping_factor(*, norm: tf.Tensor, limit: float) -> tf.Tensor:
+    """What clipping by the global norm multiplies all gradients by: `limit / max(norm, limit)`.
 
     Args:
-      gradients: float tensors or None.
-      norm: float32 scalar, their global norm.
+      norm: float32 scalar, the global norm of the gradients.
       limit: the largest global norm that is left alone.
     """
-    scale = limit / tf.maximum(norm, limit)
-    return [None if g is None else g * tf.cast(scale, g.dtype) for g in gradients]
+    return limit / tf.maximum(norm, limit)
 
 
 class AdamW:
@@ -64,14 +60,27 @@ class AdamW:
             "second_moment": make_slots(parameters, "v"),
         }
 
-    def apply(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> None:
+    def apply(
+        self,
+        gradients: Sequence[Optional[tf.Tensor]],
+        step: tf.Tensor,
+        *,
+        factor: Union[float, tf.Tensor] = 1.0,
+        sound: Union[bool, tf.Tensor] = True,
+    ) -> None:
         """Updates the parameters.
 
         Args:
           gradients: one per parameter, of its shape; None leaves the parameter as it is.
           step: int64 scalar, the number of updates made before this one.
+          factor: of the gradients, a float32 scalar.
+          sound: bool scalar; where it is false nothing changes, whatever the gradients hold.
         """
-        rate = self.schedule(step)
+        # With a rate of 0, moments that keep all of themselves and gradients of 0, the update is
+        # exactly none. A condition around it would hand all variables to each of its branches:
+        # a sixth of the nodes of a training step.
+        factor = tf.where(sound, factor, 0.0)
+        rate = tf.where(sound, self.schedule(step), 0.0)
         time = tf.cast(step + 1, tf.float32)
         first_power = tf.pow(FIRST_MOMENT_DECAY, time)
         second_power = tf.pow(SECOND_MOMENT_DECAY, time)
@@ -79,8 +88,8 @@ class AdamW:
         decays = {k: r * self._weight_decay for k, r in rates.items()}
         # One constant for all variables: a number in the call would be one for each.
         first_decay, second_decay = (
-            tf.constant(FIRST_MOMENT_DECAY),
-            tf.constant(SECOND_MOMENT_DECAY),
+            tf.where(sound, FIRST_MOMENT_DECAY, 1.0),
+            tf.where(sound, SECOND_MOMENT_DECAY, 1.0),
         )
         epsilon = tf.constant(EPSILON)
         for parameter, gradient in zip(self._parameters, gradients):
@@ -102,7 +111,8 @@ class AdamW:
                 beta1=first_decay,
                 beta2=second_decay,
                 epsilon=epsilon,
-                grad=gradient,
+                # 0 where the factor is, even where the gradient is not finite.
+                grad=tf.math.multiply_no_nan(tf.convert_to_tensor(gradient), factor),
             )
 
 
@@ -119,19 +129,40 @@ class SGD:
         self.schedule = schedule
         self.slots = {"momentum": make_slots(parameters, "a")}
 
-    def apply(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> None:
+    def apply(
+        self,
+        gradients: Sequence[Optional[tf.Tensor]],
+        step: tf.Tensor,
+        *,
+        factor: Union[float, tf.Tensor] = 1.0,
+        sound: Union[bool, tf.Tensor] = True,
+    ) -> None:
         """Updates the parameters; arguments as for `AdamW.apply`."""
         rates = scaled_rates(self.schedule(step), self._parameters)
-        for parameter, gradient in zip(self._parameters, gradients):
-            if gradient is None:
-                continue
-            tf.raw_ops.ResourceApplyKerasMomentum(
-                var=parameter.variable.handle,
-                accum=self.slots["momentum"][parameter.path].handle,
-                lr=rates[parameter.learning_rate_multiplier],
-                grad=gradient,
-                momentum=MOMENTUM,
-            )
+
+        def update() -> None:
+            for parameter, gradient in zip(self._parameters, gradients):
+                if gradient is None:
+                    continue
+                tf.raw_ops.ResourceApplyKerasMomentum(
+                    var=parameter.variable.handle,
+                    accum=self.slots["momentum"][parameter.path].handle,
+                    lr=rates[parameter.learning_rate_multiplier],
+                    grad=tf.convert_to_tensor(gradient) * factor,
+                    momentum=MOMENTUM,
+                )
+
+        run_if(sound, update)
+
+
+def run_if(condition: Union[bool, tf.Tensor], update: Callable[[], None]) -> None:
+    """Calls `update` in the graph where `condition`, a bool scalar, is true."""
+    tf.cond(tf.convert_to_tensor(condition), lambda: _done(update), lambda: False)
+
+
+def _done(update: Callable[[], None]) -> bool:
+    update()
+    return True
 
 
 def make_slots(parameters: Sequence[Parameter], suffix: str) -> Dict[str, tf.Variable]:

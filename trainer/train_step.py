@@ -12,7 +12,7 @@ from kmax_tf.structures import Features, Targets
 from trainer.accumulation import BatchGradients, accumulate
 from trainer.loss_scale import LossScale
 from trainer.numeric_fault import GRADIENT_NORM, TOTAL_LOSS
-from trainer.optimizers import clip_by_global_norm
+from trainer.optimizers import clipping_factor
 from trainer.solver import Optimizer
 from trainer.weight_average import WeightAverage
 
@@ -127,10 +127,13 @@ class TrainStep:
         values = tf.concat([means, [norm]], axis=0)
         loss_sound = self._is_sound(means)
         good = loss_sound & tf.math.is_finite(norm)
-        if self._clip_norm is not None:
-            gradients = clip_by_global_norm(gradients, norm=norm, limit=self._clip_norm)
+        with tf.name_scope("optimizer"):
+            factor = 1.0
+            if self._clip_norm is not None:
+                factor = clipping_factor(norm=norm, limit=self._clip_norm)
+            self._optimizer.apply(gradients, step, factor=factor, sound=good)
         sound = updated = tf.cond(
-            good, lambda: self._update(gradients, step), lambda: self._put_back(statistics)
+            good, lambda: self._follow(step), lambda: self._put_back(statistics)
         )
         if self._loss_scale is not None:
             skipped = self._loss_scale.follow(
@@ -222,9 +225,8 @@ class TrainStep:
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
         return tf.constant(False)
 
-    def _update(self, gradients: Sequence[Optional[tf.Tensor]], step: tf.Tensor) -> tf.Tensor:
-        with tf.name_scope("optimizer"):
-            self._optimizer.apply(gradients, step)
+    def _follow(self, step: tf.Tensor) -> tf.Tensor:
+        """What comes after an update; returns True."""
         if self._average is not None:
             with tf.name_scope("weight_average"):
                 self._average.update(step)

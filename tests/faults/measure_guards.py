@@ -23,7 +23,7 @@ from trainer.bench.session import Session
 from trainer.bench.setting import Setting
 from trainer.bench.synthetic_records import make_batch
 from trainer.interrupts import Interrupts
-from trainer.optimizers import clip_by_global_norm
+from trainer.optimizers import clipping_factor
 from trainer.quick_start import QuickStart
 from trainer.solver import build_optimizer
 from trainer.train_loop import TrainLoop
@@ -79,11 +79,11 @@ class BareLoop:
         step, position = self._step, self._global_step.read_value()
         seed = tf.stack([tf.constant(step._seed, tf.int32), tf.cast(position, tf.int32)])
         batch = step._compute_gradients(features, targets, seed, None)
-        gradients = batch.gradients
+        gradients, factor = batch.gradients, 1.0
         if step._clip_norm is not None:
             norm = tf.linalg.global_norm(gradients)
-            gradients = clip_by_global_norm(gradients, norm=norm, limit=step._clip_norm)
-        step._optimizer.apply(gradients, position)
+            factor = clipping_factor(norm=norm, limit=step._clip_norm)
+        step._optimizer.apply(gradients, position, factor=factor)
         self._global_step.assign_add(1)
         return tf.reduce_sum(batch.sums)
 

@@ -117,6 +117,14 @@ def test_it_continues_from_saved_slots(tmp_path):
     _assert_after(3, again, other.slots)
 
 
+def test_an_unsound_update_changes_nothing():
+    parameters, optimizer = _make()
+    gradients = [tf.constant(np.nan, tf.float32, shape) for shape in SHAPES.values()]
+    update = tf.function(optimizer.apply)
+    update(gradients, tf.constant(0, tf.int64), sound=tf.constant(False))
+    _assert_after(0, parameters, optimizer.slots)
+
+
 def test_parameters_without_gradient_stay():
     parameters, optimizer = _make()
     before = parameters[0].variable.numpy()

@@ -25,10 +25,20 @@ def _parameters(arrays, config):
 
 
 def _update(optimizer, gradients, step, limit):
+    factor = 1.0
     if limit:
         norm = tf.linalg.global_norm(gradients)
-        gradients = optimizers.clip_by_global_norm(gradients, norm=norm, limit=limit)
-    optimizer.apply(gradients, step)
+        factor = optimizers.clipping_factor(norm=norm, limit=limit)
+    optimizer.apply(gradients, step, factor=factor)
+
+
+def _adamw(parameters):
+    schedule = schedules.cosine_decay(0.1, num_steps=10)
+    return optimizers.AdamW(parameters, schedule=schedule, weight_decay=0.5)
+
+
+def _sgd(parameters):
+    return optimizers.SGD(parameters, schedule=schedules.cosine_decay(0.1, num_steps=10))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -74,6 +84,26 @@ def test_sgd_equals_keras():
         optimizer.apply([gradient], tf.constant(step, tf.int64))
         reference.apply_gradients([(gradient, theirs)])
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [_adamw, _sgd])
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_unsound_update_changes_nothing(make, jit_compile, bad):
+    variable = tf.Variable([1.0, -2.0, 1e-30])
+    optimizer = make([Parameter("w", variable, 1.0, True)])
+    update = tf.function(optimizer.apply, jit_compile=jit_compile)
+    good = tf.constant([0.5, -1.0, 3.0])
+    update([good], tf.constant(0, tf.int64), sound=tf.constant(True))
+    held = [variable, *(slot["w"] for slot in optimizer.slots.values())]
+    before = [each.numpy() for each in held]
+    assert all(np.any(slot != 0.0) for slot in before[1:])
+    unsound = [tf.constant([bad, 1.0, -bad])]
+    update(unsound, tf.constant(1, tf.int64), factor=tf.constant(bad), sound=tf.constant(False))
+    for each, value in zip(held, before):
+        np.testing.assert_array_equal(each.numpy(), value)
+    update([good], tf.constant(1, tf.int64), sound=tf.constant(True))
+    assert np.all(variable.numpy() != before[0])
 
 
 def test_parameters_without_gradient_stay():
