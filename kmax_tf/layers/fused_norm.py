@@ -123,8 +123,9 @@ def _normalize_rows(
 
 def _batch_norm(features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, *, epsilon: float) -> Any:
     """The fused operation; its gradient is the caller's: the automatic one has five more inputs."""
+    none = tf.constant([], tf.float32)
     return tf.raw_ops.FusedBatchNormV3(
-        x=features, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon
+        x=features, scale=gamma, offset=beta, mean=none, variance=none, epsilon=epsilon
     )
 
 

@@ -86,13 +86,16 @@ class BatchNorm(tf.keras.layers.Layer):
         kept = sorted(axis % len(sizes) for axis in self.axes)
         self._channels_last = kept == [len(sizes) - 1]
         self._reduced = tuple(axis for axis in range(len(sizes)) if axis not in kept)
-        self._broadcast_shape = [size if i in kept else 1 for i, size in enumerate(sizes)]
-        if None in self._broadcast_shape:
+        full_shape = [size if i in kept else 1 for i, size in enumerate(sizes)]
+        if None in full_shape:
             raise ValueError(f"`axes` {self.axes} must have static sizes; received {input_shape}.")
         self._flat_shape = [sizes[axis] for axis in kept] or [1]
+        # Leading axes of 1 are left to broadcasting, without a reshape each time.
+        self._keepdims = not self._channels_last
+        self._broadcast_shape = full_shape if self._keepdims else self._flat_shape
         shape = self.parameter_shape
         if shape is None:
-            shape = self._flat_shape if len(kept) < 2 else self._broadcast_shape
+            shape = self._flat_shape if len(kept) < 2 else full_shape
         if _product(shape) != _product(self._flat_shape):
             raise ValueError(
                 f"`parameter_shape` must have {_product(self._flat_shape)} elements; received "
@@ -180,10 +183,10 @@ class BatchNorm(tf.keras.layers.Layer):
     ) -> tf.Tensor:
         """From plain operations: any axes, statistics over replicas."""
         if not training:
-            scale, shift = (tf.reshape(v, self._broadcast_shape) for v in self.constants())
+            scale, shift = (self._as_factor(v) for v in self.constants())
             return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
         features = tf.cast(inputs, tf.float32)
-        gamma, beta = (tf.reshape(v, self._broadcast_shape) for v in (self.gamma, self.beta))
+        gamma, beta = self._as_factor(self.gamma), self._as_factor(self.beta)
         if replicas is None:
             outputs, mean, variance = self._normalize(features, gamma, beta)
         else:
@@ -225,8 +228,11 @@ class BatchNorm(tf.keras.layers.Layer):
         return self._flat(self.moving_mean), self._flat(self.moving_variance)
 
     def _flat(self, variable: tf.Variable) -> tf.Tensor:
-        tensor = tf.convert_to_tensor(variable)
-        return tensor if tensor.shape.rank == 1 else tf.reshape(tensor, self._flat_shape)
+        return _shaped(variable, self._flat_shape)
+
+    def _as_factor(self, values: Any) -> tf.Tensor:
+        """A variable, or a tensor of its elements, in a shape that broadcasts with the input."""
+        return _shaped(values, self._broadcast_shape)
 
     def _move_statistics(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         """Moves the moving statistics towards those of a batch, once per step."""
@@ -234,17 +240,20 @@ class BatchNorm(tf.keras.layers.Layer):
             return
         fresh = tf.constant(1.0 - self.norm.momentum)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            if batch.shape != moving.shape:
-                batch = tf.reshape(batch, moving.shape)
-            moving.assign_sub((moving - batch) * fresh)
+            # On the handle, which is the replica's own copy: one operation for the whole update.
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=moving.handle, alpha=fresh, delta=moving - _shaped(batch, moving.shape)
+            )
 
     def _normalize(
         self, features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
     ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Normalises by the statistics of `features`; also returns mean and biased variance."""
         axes = self._reduced
-        mean = tf.reduce_mean(features, axes, keepdims=True)
-        variance = tf.reduce_mean(tf.math.squared_difference(features, mean), axes, keepdims=True)
+        keepdims = self._keepdims
+        mean = tf.reduce_mean(features, axes, keepdims=keepdims)
+        deviations = tf.math.squared_difference(features, mean)
+        variance = tf.reduce_mean(deviations, axes, keepdims=keepdims)
 
         # The gradient in closed form, mean and variance included: a third fewer nodes.
         @with_gradient
@@ -254,8 +263,8 @@ class BatchNorm(tf.keras.layers.Layer):
             normal = (features - mean) * inv
 
             def gradient(upstream: tf.Tensor) -> Tuple[Optional[tf.Tensor], ...]:
-                beta_gradient = tf.reduce_sum(upstream, axes, keepdims=True)
-                gamma_gradient = tf.reduce_sum(upstream * normal, axes, keepdims=True)
+                beta_gradient = tf.reduce_sum(upstream, axes, keepdims=keepdims)
+                gamma_gradient = tf.reduce_sum(upstream * normal, axes, keepdims=keepdims)
                 share = 1.0 / count_elements(features, axes)
                 through_statistics = beta_gradient * share + normal * (gamma_gradient * share)
                 inputs_gradient = (upstream - through_statistics) * (inv * gamma)
@@ -279,8 +288,8 @@ class BatchNorm(tf.keras.layers.Layer):
         mean = packed[:channels] / packed[-1]
         variance = tf.maximum(packed[channels:-1] / packed[-1] - tf.square(mean), 0.0)
         return (
-            tf.reshape(mean, self._broadcast_shape),
-            tf.reshape(variance, self._broadcast_shape),
+            self._as_factor(mean),
+            self._as_factor(variance),
         )
 
     def _replicas(self) -> Optional[tf.distribute.ReplicaContext]:
@@ -364,6 +373,12 @@ def _sum_over(replicas: tf.distribute.ReplicaContext, local: tf.Tensor) -> tf.Te
     if not runs_again():
         return total
     return tf.custom_gradient(lambda unused: (tf.identity(total), add_up))(local)
+
+
+def _shaped(values: Any, shape: Sequence[int]) -> tf.Tensor:
+    """A tensor or variable, reshaped where it has another shape."""
+    tensor = tf.convert_to_tensor(values)
+    return tensor if tensor.shape == tf.TensorShape(shape) else tf.reshape(tensor, shape)
 
 
 def _product(shape: Sequence[int]) -> int:
