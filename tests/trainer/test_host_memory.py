@@ -53,3 +53,41 @@ def test_the_environment_decides_where_it_says_something():
     said, heaps = _count_heaps(MALLOC_ARENA_MAX="3")
     assert said == "set False"
     assert heaps == 3
+
+
+# Blocks that leave holes in the heap when every second one is freed, and kernels of eager
+# operations, which are made for each shape of a variable.
+_LEAVE_MEMORY_BEHIND = """
+import ctypes, gc
+import tensorflow as tf
+from trainer.host_memory import release_unused
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+library.free.argtypes = [ctypes.c_void_p]
+blocks = [library.malloc(100_000) for _ in range(1000)]
+for block in blocks:
+    ctypes.memset(block, 1, 100_000)
+for block in blocks[:-1]:
+    library.free(block)
+numbers = tf.Variable([1.0, 2.0])
+before = resident()
+release_unused()
+print(before - resident())
+print(float(tf.reduce_sum(numbers * 2.0)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's malloc")
+def test_freed_memory_is_given_back_and_tensorflow_goes_on():
+    ended = subprocess.run(
+        [sys.executable, "-c", _LEAVE_MEMORY_BEHIND],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    given_back, result = ended.stdout.split()
+    assert int(given_back) > 80_000_000
+    assert float(result) == 6.0
