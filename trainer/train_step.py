@@ -9,6 +9,7 @@ import tensorflow as tf
 from kmax_tf.checkpoints.mapping import variables_by_path
 from kmax_tf.layers.random_stream import random_stream
 from kmax_tf.structures import Features, Targets
+from kmax_tf.tracing import constants_shared
 from trainer.accumulation import BatchGradients, accumulate
 from trainer.loss_scale import LossScale
 from trainer.numeric_fault import GRADIENT_NORM, TOTAL_LOSS
@@ -97,6 +98,7 @@ class TrainStep:
         self.names: Tuple[str, ...] = ()
         self.gradient_names: Tuple[str, ...] = ()
 
+    @constants_shared()
     def __call__(self, features: Features, targets: Targets, step: tf.Tensor) -> StepResult:
         """Runs one step on the replica's share of a batch.
 
@@ -155,6 +157,7 @@ class TrainStep:
         """What is to be said of a fault beside its step, terms and images; may be empty."""
         return "" if self._loss_scale is None else self._loss_scale.explain_fault()
 
+    @constants_shared()
     def _compute_gradients(
         self,
         features: Features,

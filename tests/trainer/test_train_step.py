@@ -154,3 +154,16 @@ def test_an_overflow_that_no_scale_cures_is_a_fault():
     results = [_run(step, number)[0] for number in range(16)]
     assert [bool(r.sound) for r in results] == [True] * 15 + [False]
     assert not np.isfinite(results[-1].values.numpy()[step.names.index("gradient_norm")])
+
+
+def test_equal_constants_stand_in_the_graph_of_a_step_once():
+    _, _, step = _step(clip_norm=1.0)
+    features, targets = next(iter(toy.toy_dataset(4)))
+
+    traced = tf.function(step, autograph=False).get_concrete_function(
+        features, targets, tf.constant(0, tf.int64)
+    )
+    constants = [o for o in traced.graph.get_operations() if o.type == "Const"]
+    values = [o.get_attr("value").SerializeToString() for o in constants if not o.control_inputs]
+    assert len(values) > 5
+    assert len(set(values)) == len(values)
