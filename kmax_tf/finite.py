@@ -11,7 +11,7 @@ from typing import Any, Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from kmax_tf.structures import ModelOutput, PanopticPrediction
+from kmax_tf.structures import MaskPrediction, ModelOutput, PanopticPrediction
 
 PostProcess = Callable[..., PanopticPrediction]
 
@@ -29,6 +29,14 @@ class NonFinitePredictionError(FloatingPointError):
         self.images = tuple(images)
 
 
+def finite_images(prediction: MaskPrediction) -> tf.Tensor:
+    """bool [B]: whether all class and mask logits of an image are finite."""
+    return tf.logical_and(
+        tf.reduce_all(tf.math.is_finite(prediction.class_logits), axis=[1, 2]),
+        tf.reduce_all(tf.math.is_finite(prediction.mask_logits), axis=[1, 2, 3]),
+    )
+
+
 def mark_non_finite(post_process: PostProcess) -> PostProcess:
     """A post-processor that passes NaN on.
 
@@ -42,10 +50,7 @@ def mark_non_finite(post_process: PostProcess) -> PostProcess:
 
     def process(output: ModelOutput, *arguments: Any, **named: Any) -> PanopticPrediction:
         prediction = post_process(output, *arguments, **named)
-        finite = tf.logical_and(
-            tf.reduce_all(tf.math.is_finite(output.final.class_logits), axis=[1, 2]),
-            tf.reduce_all(tf.math.is_finite(output.final.mask_logits), axis=[1, 2, 3]),
-        )
+        finite = finite_images(output.final)
         score = tf.where(finite[:, tf.newaxis], prediction.segment_score, np.nan)
         return prediction._replace(segment_score=score)
 

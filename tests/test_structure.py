@@ -30,6 +30,7 @@ FOUNDATION = READERS | {
 PARTS = FOUNDATION | {"kmax_tf.layers"}
 ALLOWED = {
     "kmax_tf.structures": set(),
+    "kmax_tf.finite": {"kmax_tf.structures"},
     "kmax_tf.shapes": {"kmax_tf.structures"},
     "kmax_tf.labels": {"kmax_tf.structures"},
     "kmax_tf.uniform": set(),
@@ -45,6 +46,7 @@ ALLOWED = {
     "kmax_tf.transformer_decoders": PARTS | {"kmax_tf.heads"},
     "kmax_tf.models": PARTS
     | {
+        "kmax_tf.finite",
         "kmax_tf.pixel_encoders",
         "kmax_tf.pixel_decoders",
         "kmax_tf.heads",

@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from kmax_tf.finite import finite_images
 from kmax_tf.matching.slots import SlotProbabilities, match_slots
 from kmax_tf.shapes import dimensions, resize_bilinear
 from kmax_tf.structures import MaskPrediction, ModelOutput
@@ -51,13 +52,13 @@ def predict_in_passes(
     if len(passes) == 1:
         return ModelOutput(final=first)
     base = _probabilities(first)
-    total, finite = base, _is_finite(first)
+    total, finite = base, finite_images(first)
     size = dimensions(first.mask_logits)[1:3]
     for later in passes[1:]:
         # One after the other: their intermediate results never share the memory.
         with tf.control_dependencies([total.masks]):
             prediction = _run_pass(model, tf.identity(images), later)
-        finite = tf.logical_and(finite, _is_finite(prediction))
+        finite = tf.logical_and(finite, finite_images(prediction))
         masks = resize_bilinear(prediction.mask_logits, size)
         other = _probabilities(prediction._replace(mask_logits=masks))
         slot = match_slots(base, other)
@@ -86,12 +87,4 @@ def _probabilities(prediction: MaskPrediction) -> SlotProbabilities:
     return SlotProbabilities(
         masks=tf.nn.softmax(prediction.mask_logits),
         classes=tf.nn.softmax(prediction.class_logits),
-    )
-
-
-def _is_finite(prediction: MaskPrediction) -> tf.Tensor:
-    """bool [B]: whether all logits of an image are finite."""
-    return tf.logical_and(
-        tf.reduce_all(tf.math.is_finite(prediction.class_logits), axis=[1, 2]),
-        tf.reduce_all(tf.math.is_finite(prediction.mask_logits), axis=[1, 2, 3]),
     )
