@@ -157,7 +157,7 @@ class TrainStep:
         """What is to be said of a fault beside its step, terms and images; may be empty."""
         return "" if self._loss_scale is None else self._loss_scale.explain_fault()
 
-    @constants_shared()
+    @constants_shared()  # With several parts it is traced into a graph of its own.
     def _compute_gradients(
         self,
         features: Features,
