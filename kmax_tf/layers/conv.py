@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import tensorflow as tf
@@ -10,6 +11,7 @@ from kmax_tf.layers.activation import activation_function
 from kmax_tf.layers.depthwise import depthwise_conv
 from kmax_tf.layers.dilated_conv import dilated_conv
 from kmax_tf.layers.norm import BatchNorm, NormSettings
+from kmax_tf.layers.recompute import keep_product
 from kmax_tf.layers.row_product import row_product
 from kmax_tf.shapes import subsample
 
@@ -85,7 +87,10 @@ class ConvNorm(tf.keras.layers.Layer):
                 rows = self._activate(tf.nn.bias_add(rows, bias), training)
             outputs = tf.reshape(rows, _with_channels(inputs, self.channels))
         else:
-            outputs = self._convolve(inputs, kernel, training)
+            outputs = keep_product(
+                lambda: self._convolve(inputs, kernel, training),
+                depth=math.prod(kernel.shape[:3]),
+            )
             if bias is not None:
                 outputs = self._activate(tf.nn.bias_add(outputs, bias), training)
         if norm is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Tuple
+from typing import Callable, NamedTuple, Tuple
 
 import tensorflow as tf
 
 from kmax_tf.layers.activation import gelu, gelu_gradient, not_before
 from kmax_tf.layers.gradient import unrecorded, with_gradient
+from kmax_tf.layers.recompute import keep, kept, runs_again
 from kmax_tf.shapes import count_elements
 
 Normalized = Tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -26,17 +27,16 @@ def normalize(
       epsilon: added to the variance.
     """
     with unrecorded():
-        result = _batch_norm(features, gamma, beta, epsilon=epsilon)
-        variance = _biased(result.batch_variance, features)
+        normalized, statistics = _batch_norm(features, gamma, beta, epsilon=epsilon)
 
     @with_gradient
     def step(features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
         def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, ...]:
-            return _gradients(upstream, features, gamma, result, epsilon=epsilon)
+            return _gradients(upstream, features, gamma, statistics, epsilon=epsilon)
 
-        return result.y, gradient
+        return normalized, gradient
 
-    return step(features, gamma, beta), result.batch_mean, variance
+    return step(features, gamma, beta), statistics.mean, statistics.variance
 
 
 def normalize_and_activate(
@@ -48,27 +48,19 @@ def normalize_and_activate(
     again from them, which costs less than a tenth of the convolution before, and halves the memory.
     """
     with unrecorded():
-        result = _batch_norm(features, gamma, beta, epsilon=epsilon)
-        variance = _biased(result.batch_variance, features)
+        normalized, statistics = _batch_norm(features, gamma, beta, epsilon=epsilon)
 
     @with_gradient
     def step(features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
         def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, ...]:
-            normalized = tf.raw_ops.FusedBatchNormV3(
-                x=not_before(upstream, features),
-                scale=gamma,
-                offset=beta,
-                mean=result.batch_mean,
-                variance=variance,
-                epsilon=epsilon,
-                is_training=False,
-            ).y
-            through_gelu = gelu_gradient(normalized, upstream)
-            return _gradients(through_gelu, features, gamma, result, epsilon=epsilon)
+            late = not_before(upstream, features)
+            again = _normalize_by(statistics, late, gamma, beta, epsilon=epsilon)
+            through_gelu = gelu_gradient(again, upstream)
+            return _gradients(through_gelu, features, gamma, statistics, epsilon=epsilon)
 
-        return gelu(result.y), gradient
+        return gelu(normalized), gradient
 
-    return step(features, gamma, beta), result.batch_mean, variance
+    return step(features, gamma, beta), statistics.mean, statistics.variance
 
 
 def normalize_rows(
@@ -121,31 +113,75 @@ def _normalize_rows(
     return (features - mean) * inverse * gamma + beta, mean, inverse
 
 
-def _batch_norm(features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, *, epsilon: float) -> Any:
+class _Statistics(NamedTuple):
+    """Of a batch.
+
+    Attributes:
+      mean: float32 [D].
+      variance: float32 [D], *biased*.
+      reserved: what the gradient of the fused operation asks for.
+    """
+
+    mean: tf.Tensor
+    variance: tf.Tensor
+    reserved: Tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+
+def _batch_norm(
+    features: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, *, epsilon: float
+) -> Tuple[tf.Tensor, _Statistics]:
     """The fused operation; its gradient is the caller's: the automatic one has five more inputs."""
+    if runs_again():
+        statistics = kept()
+        return _normalize_by(statistics, features, gamma, beta, epsilon=epsilon), statistics
     none = tf.constant([], tf.float32)
-    return tf.raw_ops.FusedBatchNormV3(
+    result = tf.raw_ops.FusedBatchNormV3(
         x=features, scale=gamma, offset=beta, mean=none, variance=none, epsilon=epsilon
     )
+    count = count_elements(features, (0, 1, 2))
+    # The operation returns the unbiased variance v * n / (n - 1).
+    variance = result.batch_variance * ((count - 1.0) / count)
+    reserved = (result.reserve_space_1, result.reserve_space_2, result.reserve_space_3)
+    statistics = _Statistics(result.batch_mean, variance, reserved)
+    return result.y, keep(lambda: statistics)
+
+
+def _normalize_by(
+    statistics: _Statistics,
+    features: tf.Tensor,
+    gamma: tf.Tensor,
+    beta: tf.Tensor,
+    *,
+    epsilon: float,
+) -> tf.Tensor:
+    return tf.raw_ops.FusedBatchNormV3(
+        x=features,
+        scale=gamma,
+        offset=beta,
+        mean=statistics.mean,
+        variance=statistics.variance,
+        epsilon=epsilon,
+        is_training=False,
+    ).y
 
 
 def _gradients(
-    upstream: tf.Tensor, features: tf.Tensor, gamma: tf.Tensor, result: Any, *, epsilon: float
+    upstream: tf.Tensor,
+    features: tf.Tensor,
+    gamma: tf.Tensor,
+    statistics: _Statistics,
+    *,
+    epsilon: float,
 ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """With respect to features, gamma and beta."""
+    first, second, third = statistics.reserved
     gradients = tf.raw_ops.FusedBatchNormGradV3(
         y_backprop=upstream,
         x=features,
         scale=gamma,
-        reserve_space_1=result.reserve_space_1,
-        reserve_space_2=result.reserve_space_2,
-        reserve_space_3=result.reserve_space_3,
+        reserve_space_1=first,
+        reserve_space_2=second,
+        reserve_space_3=third,
         epsilon=epsilon,
     )
     return gradients.x_backprop, gradients.scale_backprop, gradients.offset_backprop
-
-
-def _biased(variance: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
-    """The operation returns the unbiased variance v * n / (n - 1)."""
-    count = count_elements(features, (0, 1, 2))
-    return variance * ((count - 1.0) / count)

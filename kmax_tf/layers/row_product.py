@@ -7,6 +7,7 @@ from typing import Callable, Tuple
 import tensorflow as tf
 
 from kmax_tf.layers.gradient import with_gradient
+from kmax_tf.layers.recompute import keep_product
 
 # Up to so many rows, and from so many channels of the result on, the product with the transposed
 # kernel takes up to twice as long as that of the kernel with the transposed rows: each thread of
@@ -27,9 +28,9 @@ def row_product(rows: tf.Tensor, kernel: tf.Tensor, *, training: bool) -> tf.Ten
       [R, channels].
     """
     count = rows.shape[0]
-    if training and count and count <= _FEW_ROWS and kernel.shape[1] >= _MANY_CHANNELS:
-        return _product_of_few(rows, kernel)
-    return tf.matmul(rows, kernel)
+    few = training and count and count <= _FEW_ROWS and kernel.shape[1] >= _MANY_CHANNELS
+    product = _product_of_few if few else tf.matmul
+    return keep_product(lambda: product(rows, kernel), depth=kernel.shape[0])
 
 
 @with_gradient

@@ -4,24 +4,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kmax_tf.layers import recompute as recompute_module
 from kmax_tf.layers.conv import ConvNorm
 from kmax_tf.layers.drop_path import DropPath
 from kmax_tf.layers.random_stream import random_stream
-from kmax_tf.layers.recompute import keep, recompute, runs_again
+from kmax_tf.layers.recompute import keep, keep_product, kept, recompute, runs_again
 from kmax_tf.structures import MaskPrediction
 from tests.testing import NORM, random_tensor
 from tests.two_devices import mirrored_over_two_devices
 
 IMAGES = random_tensor(4, 6, 6, 3)
+MAPS = random_tensor(2, 128, 96, 3)
+"""Large enough for the fused norms."""
 
 
 class Stage(tf.keras.layers.Layer):
     """Two convolutions and a drop path around a sum; result with an integer and `None`."""
 
-    def __init__(self, norm=NORM, **kwargs):
+    def __init__(self, activation="gelu", **kwargs):
         super().__init__(**kwargs)
-        self.first = ConvNorm(5, kernel_size=3, activation="gelu", norm=norm)
-        self.second = ConvNorm(3, norm=norm)
+        self.first = ConvNorm(5, kernel_size=3, activation=activation, norm=NORM)
+        self.second = ConvNorm(3, norm=NORM)
         self.drop_path = DropPath(0.5)
         self.scale = self.add_weight(name="scale", shape=[3], initializer="ones")
         self.runs = 0
@@ -75,13 +78,33 @@ def both(make, **options):
         yield train(stage, **options)
 
 
+@pytest.fixture(name="keeps_products", params=[False, True])
+def _keeps_products(request, monkeypatch):
+    """Whether all products are kept; of so few channels none is."""
+    if request.param:
+        monkeypatch.setattr(recompute_module, "_COSTLY", 1)
+    return request.param
+
+
 @pytest.mark.parametrize("options", [{}, {"autograph": False}, {"jit_compile": True}])
-def test_numbers_do_not_change(options):
+def test_numbers_do_not_change(options, keeps_products):
     plain, again = both(Stage, **options)
     assert_close(plain, again)
 
 
-def test_numbers_do_not_change_in_bfloat16():
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_numbers_do_not_change_where_norms_are_fused(activation, keeps_products):
+    tf.keras.utils.set_random_seed(4)
+    stages = Stage(activation), Stage(activation)
+    recompute(stages[1], compiled=False)
+    for stage in stages:
+        stage(MAPS, {"shift": tf.zeros([3])})
+    stages[1].set_weights(stages[0].get_weights())
+    plain, again = (train(stage, MAPS) for stage in stages)
+    assert_close(plain, again)
+
+
+def test_numbers_do_not_change_in_bfloat16(keeps_products):
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         plain, again = both(Stage)
@@ -100,7 +123,7 @@ def test_numbers_do_not_change_outside_a_function():
     assert_close(plain, again)
 
 
-def test_statistics_over_replicas_travel_once_and_gradients_do_not_change():
+def test_statistics_over_replicas_travel_once_and_gradients_do_not_change(keeps_products):
     strategy = mirrored_over_two_devices()
 
     def run(recomputed):
@@ -130,8 +153,8 @@ def test_statistics_over_replicas_travel_once_and_gradients_do_not_change():
     assert_close(plain, again)
 
 
-def graph_of(stage):
-    """Names of the large tensors that the backward pass reads of the forward one, and the graph."""
+def graph_of(stage, images=IMAGES):
+    """What the backward pass reads of the forward one, operations that run, and the graph."""
 
     @tf.function(autograph=False)
     def run(images):
@@ -139,33 +162,83 @@ def graph_of(stage):
             tape.watch(images)
             outputs, _ = stage(images, {"shift": tf.zeros([3])}, training=True)
             forward.update(images.graph.get_operations())
-            return tape.gradient(outputs.class_logits, images, output_gradients=upstream(images))
+            logits = outputs.class_logits
+            sources = [images, *stage.trainable_variables]
+            return tape.gradient(logits, sources, output_gradients=upstream(images))
 
     def upstream(images):
         return tf.identity(images, name="upstream")
 
     forward: set = set()
-    stage(IMAGES, {"shift": tf.zeros([3])})
-    graph = run.get_concrete_function(tf.TensorSpec(IMAGES.shape)).graph
-    backward = [op for op in graph.get_operations() if op not in forward]
-    kept = [t for op in backward for t in op.inputs if t.op in forward]
-    return {t.name for t in kept if t.shape[:3] == IMAGES.shape[:3]}, graph
+    stage(images, {"shift": tf.zeros([3])})
+    graph = run.get_concrete_function(tf.TensorSpec(images.shape)).graph
+    wanted = [tensor.op for tensor in graph.structured_outputs]
+    running = ancestors([*wanted, *graph.control_outputs])
+    inputs = [t for op in running - forward for t in op.inputs if t.op in forward]
+    return list({t.name: t for t in inputs}.values()), running, graph
+
+
+def ancestors(operations):
+    """`operations` and all that they wait for."""
+    found, left = set(), list(operations)
+    while left:
+        operation = left.pop()
+        if operation not in found:
+            found.add(operation)
+            left += [*(tensor.op for tensor in operation.inputs), *operation.control_inputs]
+    return found
+
+
+def large(tensors, images=IMAGES):
+    """Those that are as large as the images."""
+    return [t for t in tensors if t.shape[:3] == images.shape[:3]]
 
 
 def test_input_alone_is_kept_and_nothing_runs_before_its_gradient():
-    plain, _ = graph_of(Stage())
-    assert len(plain) > 2
+    plain, _, _ = graph_of(Stage())
+    assert len(large(plain)) > 2
     stage = Stage()
     recompute(stage, compiled=False)
-    kept, graph = graph_of(stage)
-    assert kept == {"images:0"}
+    read, running, graph = graph_of(stage)
+    assert [tensor.name for tensor in large(read)] == ["images:0"]
 
-    after = {graph.get_operation_by_name("upstream")}
-    for operation in graph.get_operations():
-        if after & {*(tensor.op for tensor in operation.inputs), *operation.control_inputs}:
-            after.add(operation)
+    upstream = graph.get_operation_by_name("upstream")
     convolutions = [op for op in graph.get_operations() if op.type == "Conv2D"]
-    assert [op in after for op in convolutions] == [False, True]
+    assert {*convolutions} < running
+    assert [upstream in ancestors([op]) for op in convolutions] == [False, True]
+
+
+def test_costly_products_are_kept_instead_of_made_again(monkeypatch):
+    monkeypatch.setattr(recompute_module, "_COSTLY", 27)  # Not that of five channels.
+    stage = Stage()
+    recompute(stage, compiled=False)
+    read, running, _ = graph_of(stage, MAPS)
+    assert sorted(t.op.type for t in large(read, MAPS)) == ["Conv2D", "Placeholder"]
+    assert sum(op.type == "Conv2D" for op in running) == 1
+
+
+def test_statistics_of_fused_norms_are_measured_once():
+    stage = Stage("relu")
+    recompute(stage, compiled=False)
+    _, running, _ = graph_of(stage, MAPS)
+    norms = [op.get_attr("is_training") for op in running if op.type == "FusedBatchNormV3"]
+    assert sorted(norms) == [False, False, True, True]
+
+
+def test_gradients_of_variables_come_before_that_of_the_input():
+    stage = Stage()
+    recompute(stage, compiled=False)
+    _, _, graph = graph_of(stage)
+    # What a function returns is a copy.
+    of_images, *of_variables = (copy.op.inputs[0].op for copy in graph.structured_outputs)
+    assert {*of_variables} < ancestors([of_images])
+
+
+def test_without_a_first_run_nothing_is_kept():
+    product = tf.constant(2.0)
+    assert keep_product(lambda: product, depth=10**6) is product
+    with pytest.raises(RuntimeError, match="second time"):
+        kept()
 
 
 def test_compiled_step_really_runs_it_twice():
