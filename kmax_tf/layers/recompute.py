@@ -129,6 +129,8 @@ def _run_and_forget(
 ) -> Any:
     """`run(*inputs)`, whose gradient is that of `run_again(*inputs)`."""
     tensors = tf.nest.flatten(inputs)
+    # The layer opens its own scope again.
+    around = ["gradient_tape", *tf.get_current_name_scope().split("/")[:-1], ""]
     first = _Run()
     with variables_read() as reader, _inside(first):
         # An input that is also a result becomes a tensor of its own.
@@ -139,7 +141,7 @@ def _run_and_forget(
     variables = reader.watched_variables()
 
     def gradient(*upstream: tf.Tensor) -> List[Optional[tf.Tensor]]:
-        with tf.control_dependencies(upstream):
+        with tf.control_dependencies(upstream), tf.name_scope("/".join(around)):
             waiting = [tf.identity(tensor) for tensor in tensors]
             if compiled:
                 waiting = [_after(upstream[0], tensor) for tensor in waiting]

@@ -23,7 +23,7 @@ class Stage(tf.keras.layers.Layer):
 
     def __init__(self, activation="gelu", **kwargs):
         super().__init__(**kwargs)
-        self.first = ConvNorm(5, kernel_size=3, activation=activation, norm=NORM)
+        self.first = ConvNorm(5, kernel_size=3, activation=activation, norm=NORM, name="first")
         self.second = ConvNorm(3, norm=NORM)
         self.drop_path = DropPath(0.5)
         self.scale = self.add_weight(name="scale", shape=[3], initializer="ones")
@@ -206,6 +206,21 @@ def test_input_alone_is_kept_and_nothing_runs_before_its_gradient():
     convolutions = [op for op in graph.get_operations() if op.type == "Conv2D"]
     assert {*convolutions} < running
     assert [upstream in ancestors([op]) for op in convolutions] == [False, True]
+
+
+def test_second_run_is_named_as_the_gradient_of_its_layer():
+    class Network(tf.keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="network")
+            self.stage = Stage(name="stage")
+            recompute(self.stage, compiled=False)
+
+        def call(self, inputs, shift, training=False):
+            return self.stage(inputs, shift, training=training)
+
+    _, _, graph = graph_of(Network())
+    names = [op.name for op in graph.get_operations() if op.type == "Conv2D"]
+    assert names == [f"{scope}network/stage/first/Conv2D" for scope in ("", "gradient_tape/")]
 
 
 def test_costly_products_are_kept_instead_of_made_again(monkeypatch):
