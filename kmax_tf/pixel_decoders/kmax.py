@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -33,6 +33,9 @@ class StageSettings(NamedTuple):
 class SkipFusion(tf.keras.layers.Layer):
     """Sum of two features, each activated, projected and resized to the size of the second.
 
+    The second is normalised before, by a layer that belongs to the caller: where fusions are
+    computed again in the backward pass, the normalised feature is not kept either.
+
     Projection comes before resizing: it is cheaper at the low resolution.
 
     Args:
@@ -52,19 +55,28 @@ class SkipFusion(tf.keras.layers.Layer):
         self.skip_projection = ConvNorm(channels, norm=norm, name="skip_projection")
         self._activate = activation_function(activation)
 
-    def call(self, features: tf.Tensor, skip: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(
+        self,
+        features: tf.Tensor,
+        skip: tf.Tensor,
+        training: bool = False,
+        skip_norm: Optional[LayerNorm] = None,
+    ) -> tf.Tensor:
         """Fuses.
 
         Args:
           features: raw float [B, h, w, D] of the decoder.
-          skip: float [B, h', w', D'] of the encoder, normalised.
+          skip: raw float [B, h', w', D'] of the encoder.
           training: whether batch statistics are used.
+          skip_norm: normalises `skip`; `None` = it is normalised already.
 
         Returns:
           Raw [B, h', w', channels].
         """
         size = dimensions(skip)[1:3]
         features = self.decoder_projection(self._activate(features, training), training=training)
+        if skip_norm is not None:
+            skip = skip_norm(skip, training=training)
         skip = self.skip_projection(self._activate(skip, training), training=training)
         return resize_bilinear(features, size) + skip
 
@@ -142,8 +154,12 @@ class KMaxPixelDecoder(PixelDecoder):
             if i + 1 == len(names):
                 break
             stages[f"stride{self.strides[name]}"] = features
-            skip = self.input_norms[i + 1](pyramid[names[i + 1]], training=training)
-            features = self.fusions[i](features, skip, training=training)
+            features = self.fusions[i](
+                features,
+                pyramid[names[i + 1]],
+                training=training,
+                skip_norm=self.input_norms[i + 1],
+            )
         return PixelFeatures(stages=stages, per_pixel=features)
 
     def get_config(self) -> Dict[str, Any]:

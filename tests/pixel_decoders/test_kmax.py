@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kmax_tf.layers.norm import LayerNorm
 from kmax_tf.pixel_decoders.kmax import KMaxPixelDecoder, SkipFusion
 from kmax_tf.shapes import resize_bilinear
 from tests.testing import NORM, random_tensor, run_layer_test
@@ -62,3 +63,6 @@ def test_fusion_projects_before_it_resizes():
     projected = layer.decoder_projection(tf.nn.gelu(features))
     expected = resize_bilinear(projected, (5, 5)) + layer.skip_projection(tf.nn.gelu(skip))
     np.testing.assert_allclose(layer(features, skip), expected, atol=1e-5)
+    norm = LayerNorm()
+    normalized = layer(features, 3.0 * skip + 2.0, skip_norm=norm)
+    np.testing.assert_allclose(normalized, layer(features, norm(skip)), atol=1e-4)
